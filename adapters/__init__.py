@@ -1,0 +1,1 @@
+"""One folder per venue; folders never import each other."""

@@ -1,0 +1,125 @@
+"""The exceptions, as a tree.
+
+    RouterError
+    |-- UnknownVenue           a name that no venue of this Router has (also a LookupError)
+    |-- RouterClosed           the Router was not entered, or was left
+    |-- VenueError             something about one venue; has .venue
+    |   |-- LoginRefused       the venue does not take our credentials: trying again won't help
+    |   |-- VenueUnreachable   no connection, or no answer while logging in
+    |   |-- CannotList         the venue has no way to list open orders
+    |   `-- ReadFailed         it has one, but it did not answer readably
+    |-- OutcomeError           what raise_for_outcome() raises; has .report
+    |   |-- CancelRefused
+    |   |-- SubmitRefused
+    |   |-- NotSent
+    |   `-- OutcomeUnknown
+    |-- CannotExpress          raised by codecs: this venue has no words for the command; nothing was sent
+    |-- Garbled                a frame that cannot be read
+    `-- TransportError         a connection failed; .sent tells whether bytes may have left
+
+The caller's own mistakes are ValueError and TypeError. No message holds a key, a token or a signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "CancelRefused",
+    "CannotExpress",
+    "CannotList",
+    "Garbled",
+    "LoginRefused",
+    "NotSent",
+    "OutcomeError",
+    "OutcomeUnknown",
+    "ReadFailed",
+    "RouterClosed",
+    "RouterError",
+    "SubmitRefused",
+    "TransportError",
+    "UnknownVenue",
+    "VenueError",
+    "VenueUnreachable",
+]
+
+
+class RouterError(Exception):
+    """Whatever this library raises on purpose."""
+
+
+class UnknownVenue(RouterError, LookupError):
+    """A venue name that this Router does not know."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"venue was {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+
+
+class RouterClosed(RouterError):
+    """The Router is used outside its `async with` block."""
+
+
+class VenueError(RouterError):
+    """Something about one venue. venue: its name in the Router."""
+
+    def __init__(self, venue: str, text: str) -> None:
+        super().__init__(f"{venue}: {text}")
+        self.venue = venue
+        self.text = text
+
+
+class LoginRefused(VenueError):
+    """The venue refused our credentials."""
+
+
+class VenueUnreachable(VenueError):
+    """The venue could not be reached, or did not answer while we logged in."""
+
+
+class CannotList(VenueError):
+    """The venue documents no way to list open orders: an empty list would be a guess."""
+
+
+class ReadFailed(VenueError):
+    """The venue can list open orders but did not answer readably."""
+
+
+class OutcomeError(RouterError):
+    """An outcome other than CONFIRMED, from raise_for_outcome(). report: the whole report."""
+
+    def __init__(self, text: str, report: Any) -> None:
+        super().__init__(text)
+        self.report = report
+
+
+class CancelRefused(OutcomeError):
+    """The venue refused the cancel."""
+
+
+class SubmitRefused(OutcomeError):
+    """The venue refused the order or its replacement."""
+
+
+class NotSent(OutcomeError):
+    """Nothing left this process: it is safe to send the command elsewhere."""
+
+
+class OutcomeUnknown(OutcomeError):
+    """It may or may not have happened. Await report.settled()."""
+
+
+class CannotExpress(RouterError):
+    """Raised by a codec: the venue has no words for this command. Nothing is sent."""
+
+
+class Garbled(RouterError):
+    """A frame that could not be read."""
+
+
+class TransportError(RouterError):
+    """A connection failed. sent: whether bytes of the request may have reached the venue."""
+
+    def __init__(self, text: str, *, sent: bool) -> None:
+        super().__init__(text)
+        self.sent = sent

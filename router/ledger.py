@@ -1,0 +1,295 @@
+"""What this Router knows of one venue's orders: the order state machine, and the only file that changes an order's state.
+
+Rules:
+
+1. Status moves PENDING_NEW -> NEW -> PARTIALLY_FILLED -> a terminal status, never back, and never out of a terminal one.
+   A fill after CANCELED raises the filled quantity and leaves the order terminal.
+2. cum_quantity is None while not known, and never shrinks. It comes from what the venue calls filled, or from trades
+   counted since the order was new. Frames of a cancellation tell no fills.
+3. A trade counts once per trade id and side.
+4. A snapshot changes only orders that nothing newer than its request has touched; an order missing from it is not ended.
+5. When a modify changes the order id, the old id goes on naming the order.
+6. Terminal orders are kept for an hour, and the last 10,000 of them.
+
+Pure: no clock, no I/O. Every change returns the Event that tells it, or None when nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from attrs import define, evolve, field
+
+from router.model import IdKind, Order, OrderType
+from router.report import Event, ExecType, OrderState, OrdStatus, Origin
+from router.venue import Execution, Reading
+
+__all__ = ["Entry", "Ledger", "natural_kind"]
+
+KEEP_CLOSED = 10_000
+KEEP_SECONDS = 3600.0
+
+_RANK = {
+    None: -1,
+    OrdStatus.PENDING_NEW: 0,
+    OrdStatus.NEW: 1,
+    OrdStatus.PARTIALLY_FILLED: 2,
+    OrdStatus.FILLED: 3,
+    OrdStatus.CANCELED: 3,
+    OrdStatus.REJECTED: 3,
+    OrdStatus.EXPIRED: 3,
+}
+_KINDS = {
+    OrderType.STOP: IdKind.STOP_ORDER,
+    OrderType.STOP_LIMIT: IdKind.STOP_ORDER,
+    OrderType.TAKE_PROFIT: IdKind.STOP_ORDER,
+    OrderType.TWAP: IdKind.TWAP,
+}
+
+
+def natural_kind(order_type: OrderType) -> IdKind:
+    """What the venue's id of such an order names."""
+    return _KINDS.get(order_type, IdKind.ORDER)
+
+
+@define(eq=False)
+class Entry:
+    """One order. touched: the number of the last change, for rule 4."""
+
+    state: OrderState
+    touched: int = 0
+    counted: Decimal = Decimal(0)
+    from_start: bool = False
+    """Whether all its trades have been seen, so that counting them gives cum_quantity."""
+    trades: set[tuple[str, object]] = field(factory=set)
+    ids: set[str] = field(factory=set)
+    """Every id that the venue has called it by."""
+    asked: bool = False
+    """Whether this Router has asked to cancel it."""
+
+    @property
+    def is_live(self) -> bool:
+        return self.state.status is None or not self.state.status.is_terminal
+
+
+class Ledger:
+    """The orders of one venue, by id and by client id."""
+
+    def __init__(self, venue: str) -> None:
+        self.venue = venue
+        self.changes = 0
+        self._by_id: dict[str, Entry] = {}
+        self._by_client: dict[str, list[Entry]] = {}
+        self._closed: deque[tuple[float, Entry]] = deque()
+        self._events = 0
+
+    def __len__(self) -> int:
+        return len({id(entry) for entry in self._entries()})
+
+    def _entries(self) -> Iterator[Entry]:
+        yield from self._by_id.values()
+        for entries in self._by_client.values():
+            yield from entries
+
+    # -- asking
+
+    def find(self, order_id: str) -> Entry | None:
+        """The order that the venue calls, or once called, by this id."""
+        return self._by_id.get(order_id)
+
+    def named(self, client_order_id: str) -> list[Entry]:
+        """The orders with this client id, oldest first."""
+        return list(self._by_client.get(client_order_id, ()))
+
+    def live(self) -> list[OrderState]:
+        """Every order that is not known to have ended."""
+        seen = {id(entry): entry for entry in self._entries()}
+        return [entry.state for entry in seen.values() if entry.is_live]
+
+    # -- telling
+
+    def intend(self, order: Order) -> Entry:
+        """An order of ours is about to be sent."""
+        state = OrderState(
+            venue=self.venue,
+            order_id=None,
+            client_order_id=order.client_order_id,
+            kind=natural_kind(order.type),
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            quantity=order.quantity,
+            price=order.price,
+            stop_price=order.stop_price,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            status=OrdStatus.PENDING_NEW,
+            own=True,
+        )
+        entry = Entry(state, from_start=True)
+        self._by_client.setdefault(order.client_order_id, []).append(entry)
+        return entry
+
+    def forget(self, entry: Entry) -> None:
+        """The order was not placed: nothing was sent, or the venue refused it."""
+        self._unlink(entry)
+
+    def bind(self, entry: Entry, order_id: str, kind: IdKind) -> None:
+        """The venue calls this order of ours by this id."""
+        stranger = self._by_id.get(order_id)
+        if stranger is entry:
+            return
+        if stranger is not None:  # its frames came before the answer that named it
+            self._adopt(entry, stranger)
+        entry.state = evolve(entry.state, order_id=order_id, kind=kind)
+        self._name(entry, order_id)
+
+    def gap(self) -> None:
+        """Executions may have been missed: from here on, counted trades no longer give the filled quantity."""
+        for entry in self._entries():
+            entry.from_start = False
+
+    def _adopt(self, entry: Entry, stranger: Entry) -> None:
+        entry.trades |= stranger.trades
+        entry.counted += stranger.counted
+        entry.state = evolve(entry.state, status=stranger.state.status, cum_quantity=stranger.state.cum_quantity)
+        self._unlink(stranger)
+
+    def apply(self, execution: Execution, now: float, *, asked: bool = False) -> Event | None:
+        """Something happened to an order, known or not. asked: a request of ours is answered by the same frame."""
+        entry = self._locate(execution)
+        before = entry.state
+        trade = self._trade(entry, execution)
+        entry.state = self._advance(entry, execution)
+        if entry.state == before and not trade:
+            return None
+        self.changes += 1
+        entry.touched = self.changes
+        if before.status != entry.state.status and not entry.is_live:
+            self._close(entry, now)
+        return self._event(entry, execution, now, trade=trade, asked=asked)
+
+    def is_newer(self, reading: Reading, row: Execution) -> bool:
+        """Whether the ledger knows something of this order that happened after the snapshot was asked for (rule 4)."""
+        entry = self._by_id.get(row.order_id)
+        return entry is not None and entry.touched > reading.changes
+
+    def end(self, entry: Entry, status: OrdStatus, now: float) -> None:
+        """The venue's answer ended an order of ours that it never showed."""
+        if entry.is_live:
+            entry.state = evolve(entry.state, status=status)
+            self._close(entry, now)
+
+    # -- the machine
+
+    def _locate(self, execution: Execution) -> Entry:
+        entry = self._by_id.get(execution.order_id) or self._by_id.get(execution.replaces or "")
+        if entry is None:
+            entry = self._unbound(execution) or self._stranger(execution)
+        self._name(entry, execution.order_id)
+        return entry
+
+    def _stranger(self, execution: Execution) -> Entry:
+        entry = Entry(OrderState(venue=self.venue, order_id=execution.order_id, kind=execution.kind))
+        if execution.client_order_id:
+            self._by_client.setdefault(execution.client_order_id, []).append(entry)
+        return entry
+
+    def _name(self, entry: Entry, order_id: str) -> None:
+        self._by_id[order_id] = entry
+        entry.ids.add(order_id)
+
+    def _unbound(self, execution: Execution) -> Entry | None:
+        """Our oldest order with this client id that has no id of the venue's yet."""
+        for entry in self._by_client.get(execution.client_order_id or "", ()):
+            if entry.state.order_id is None and entry.state.symbol in {execution.symbol, None}:
+                return entry
+        return None
+
+    def _trade(self, entry: Entry, execution: Execution) -> bool:
+        if execution.trade_id is None or execution.last_quantity is None:
+            return False
+        trade = (execution.trade_id, execution.side)
+        if trade in entry.trades:
+            return False
+        entry.trades.add(trade)
+        entry.counted += execution.last_quantity
+        return True
+
+    def _advance(self, entry: Entry, execution: Execution) -> OrderState:
+        state = entry.state
+        known = {
+            name: value
+            for name in ("symbol", "side", "type", "price", "stop_price", "post_only", "reduce_only")
+            if (value := getattr(execution, name)) is not None and (getattr(state, name) is None or _changes(execution))
+        }
+        if execution.quantity is not None and (state.quantity is None or _changes(execution)):
+            known["quantity"] = execution.quantity
+        if state.client_order_id is None and execution.client_order_id:
+            known["client_order_id"] = execution.client_order_id
+        cum = self._filled(entry, execution)
+        status = _later(state.status, self._status(execution, cum))
+        return evolve(state, order_id=execution.order_id, status=status, cum_quantity=cum, **known)
+
+    def _filled(self, entry: Entry, execution: Execution) -> Decimal | None:
+        if execution.exec_type is ExecType.NEW and entry.state.status is None:
+            entry.from_start = True
+        told = [execution.cum_quantity, entry.state.cum_quantity, entry.counted if entry.from_start else None]
+        return max((value for value in told if value is not None), default=None)
+
+    def _status(self, execution: Execution, cum: Decimal | None) -> OrdStatus | None:
+        if cum and execution.status in {OrdStatus.NEW, None}:
+            return OrdStatus.PARTIALLY_FILLED
+        return execution.status
+
+    # -- book-keeping
+
+    def _event(self, entry: Entry, execution: Execution, now: float, *, trade: bool, asked: bool) -> Event:
+        self._events += 1
+        ours = asked or entry.asked or execution.exec_type in {ExecType.NEW, ExecType.REPLACED, ExecType.REJECTED}
+        return Event(
+            venue=self.venue,
+            order_id=entry.state.order_id,
+            client_order_id=entry.state.client_order_id,
+            exec_type=execution.exec_type,
+            status=entry.state.status,
+            last_quantity=execution.last_quantity if trade else None,
+            last_price=execution.last_price if trade else None,
+            cum_quantity=entry.state.cum_quantity,
+            trade_id=execution.trade_id if trade else None,
+            seq=self._events,
+            at=execution.at or datetime.fromtimestamp(now, UTC),
+            symbol=entry.state.symbol,
+            origin=execution.origin or (Origin.CLIENT if ours and not trade else Origin.VENUE),
+            text=execution.text,
+        )
+
+    def _close(self, entry: Entry, now: float) -> None:
+        self._closed.append((now, entry))
+        while len(self._closed) > KEEP_CLOSED or self._closed[0][0] < now - KEEP_SECONDS:
+            self._unlink(self._closed.popleft()[1])
+
+    def _unlink(self, entry: Entry) -> None:
+        for order_id in entry.ids:
+            if self._by_id.get(order_id) is entry:
+                del self._by_id[order_id]
+        client_id = entry.state.client_order_id
+        if client_id is not None and client_id in self._by_client:
+            rest = [other for other in self._by_client[client_id] if other is not entry]
+            if rest:
+                self._by_client[client_id] = rest
+            else:
+                del self._by_client[client_id]
+
+
+def _changes(execution: Execution) -> bool:
+    """Whether this execution's terms replace the known ones."""
+    return execution.exec_type is ExecType.REPLACED
+
+
+def _later(current: OrdStatus | None, told: OrdStatus | None) -> OrdStatus | None:
+    """The later of two statuses; a terminal one stays."""
+    return told if _RANK[told] > _RANK[current] else current

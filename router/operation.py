@@ -1,0 +1,218 @@
+"""One command on its way: who waits for it and until when, and what is known of it so far.
+
+Rules:
+
+1. HELD until the first byte may have left: a caller whose deadline comes then hears NOT_SENT, and an operation that
+   nobody waits for any more is never written.
+2. From WRITTEN on, silence is UNKNOWN: said at each caller's own deadline, never earlier.
+3. The first final reply ends it (DONE) and is told to all: to those who wait, and to those who were told UNKNOWN and
+   await the settlement. Later replies change nothing.
+4. A caller who goes away (a cancelled task) takes nothing with it: each caller has a future of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+
+from router.model import Cancel, IdKind, Order
+from router.report import CxlRejReason, OrdRejReason, OrdStatus, Origin, Outcome, Replace
+
+__all__ = ["Operation", "Owner", "Phase", "Reply"]
+
+
+class Phase(StrEnum):
+    """Where an operation stands."""
+
+    HELD = "held"
+    WRITTEN = "written"
+    DONE = "done"
+
+
+@frozen(kw_only=True)
+class Reply:
+    """What became of a request, before it is dressed as a report."""
+
+    outcome: Outcome
+    text: str = ""
+    status: OrdStatus | None = None
+    cancel_reason: CxlRejReason | None = None
+    order_reason: OrdRejReason | None = None
+    origin: Origin = Origin.CLIENT
+    order_id: str | None = None
+    client_order_id: str | None = None
+    kind: IdKind = IdKind.ORDER
+    raw: str = ""
+    answered_at: datetime | None = None
+
+
+class Owner(Protocol):
+    """Who made the operation."""
+
+    def dress(self, operation: Operation, reply: Reply) -> Any:
+        """The reply as a report for the callers."""
+
+    def closed(self, operation: Operation, reply: Reply) -> None:
+        """The operation has its final reply, which no caller has heard of yet."""
+
+
+@define(eq=False)
+class _Caller:
+    deadline: float
+    future: asyncio.Future[Any]
+
+
+@define(eq=False)
+class Operation:
+    """One command. command: as it goes to the codec; request: as the caller said it."""
+
+    command: Order | Cancel | Replace
+    request: Order | Cancel | Replace
+    owner: Owner
+    subject: Any = None
+    """What the owner files it under."""
+    phase: Phase = Phase.HELD
+    waits_for: str = ""
+    """Why nothing has been written yet: the text of a NOT_SENT."""
+    attempts: int = 0
+    """Writes that may have been executed."""
+    declines: int = 0
+    """Attempts of which the venue has said that they were not executed."""
+    wants_token: bool = False
+    """The last attempt was declined for its token."""
+    carrier: Any = None
+    """What the adapter keeps of it while it is on the wire."""
+    written: float = 0.0
+    """Monotonic time of the last write."""
+    sent_at: datetime | None = None
+    acknowledged: bool = False
+    """The venue has said that it received the request."""
+    taken: dict[str, None] = field(factory=dict)
+    """The ids of the orders that it took so far, in order."""
+    notes: list[str] = field(factory=list)
+    """What was learnt without settling it."""
+    lost: float | None = None
+    """Monotonic time at which the connection that carried it went away."""
+    reply: Reply | None = None
+    release: Callable[[], None] | None = None
+    """Called once when it is done, for the adapter to let go of it."""
+    _callers: list[_Caller] = field(factory=list)
+    _observers: list[asyncio.Future[Reply]] = field(factory=list)
+
+    # -- callers
+
+    def join(self, deadline: float) -> asyncio.Future[Any]:
+        """A future of the report, which comes at `deadline` (monotonic) at the latest."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._callers.append(_Caller(deadline, future))
+        return future
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether any caller still waits."""
+        return any(not caller.future.done() for caller in self._callers)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next of the waiting callers must be told; None when none waits."""
+        return min((caller.deadline for caller in self._callers if not caller.future.done()), default=None)
+
+    @property
+    def last_deadline(self) -> float | None:
+        """When the last of the waiting callers must be told; None when none waits."""
+        return max((caller.deadline for caller in self._callers if not caller.future.done()), default=None)
+
+    # -- what happens to it
+
+    def wrote(self, now: float) -> None:
+        """From now on bytes may have left this process."""
+        self.phase = Phase.WRITTEN
+        self.written = now
+        self.attempts += 1
+        if self.sent_at is None:
+            self.sent_at = datetime.now(UTC)
+
+    def unwritten(self, why: str) -> None:
+        """The venue says that the attempt was not executed: it may be attempted again."""
+        self.phase = Phase.HELD
+        self.attempts -= 1
+        self.declines += 1
+        self.waits_for = why
+
+    def expire(self, now: float) -> None:
+        """Tell every caller whose deadline has come."""
+        if self.phase is Phase.DONE:
+            return
+        due = [caller for caller in self._callers if caller.deadline <= now and not caller.future.done()]
+        if due:
+            self._tell(due, self._overdue())
+        if self.phase is Phase.HELD and not self.is_awaited:
+            self.finish(self._overdue())
+
+    def doubt(self, reply: Reply) -> None:
+        """The venue itself is in doubt: tell all callers UNKNOWN, and go on listening."""
+        if self.phase is not Phase.DONE:
+            self._tell(self._callers, reply)
+
+    def finish(self, reply: Reply) -> None:
+        """The final reply."""
+        if self.phase is Phase.DONE:
+            return
+        self.phase, self.reply = Phase.DONE, reply
+        if self.release is not None:
+            self.release()
+            self.release = None
+        self.owner.closed(self, reply)
+        self._tell(self._callers, reply)
+        for observer in self._observers:
+            if not observer.done():
+                observer.set_result(reply)
+        self._observers.clear()
+
+    def note(self, text: str) -> None:
+        """Remember what was learnt without settling it."""
+        if text and text not in self.notes[-8:]:
+            self.notes.append(text)
+
+    @contextmanager
+    def observed(self) -> Iterator[asyncio.Future[Reply]]:
+        """A future of the final reply, for as long as the block lasts."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if self.reply is not None:
+            future.set_result(self.reply)
+        self._observers.append(future)
+        try:
+            yield future
+        finally:
+            if future in self._observers:
+                self._observers.remove(future)
+            future.cancel()
+
+    def unknown(self, text: str) -> Reply:
+        """UNKNOWN with everything noted so far."""
+        return Reply(outcome=Outcome.UNKNOWN, text="; ".join([text, *self.notes]))
+
+    def _overdue(self) -> Reply:
+        if self.phase is Phase.HELD:
+            if self.declines:
+                return Reply(outcome=Outcome.REFUSED, text=self.waits_for)
+            return Reply(outcome=Outcome.NOT_SENT, text=self.waits_for)
+        if self.taken:
+            return self.unknown(f"{len(self.taken)} taken so far, and it is not known that none is left")
+        if self.acknowledged:
+            return self.unknown("the venue received the request and did not say what became of it")
+        return self.unknown("no answer by the deadline")
+
+    def _tell(self, callers: list[_Caller], reply: Reply) -> None:
+        waiting = [caller for caller in callers if not caller.future.done()]
+        if waiting:
+            report = self.owner.dress(self, reply)
+            for caller in waiting:
+                caller.future.set_result(report)
+        self._callers = [caller for caller in self._callers if not caller.future.done()]

@@ -1,0 +1,100 @@
+"""Open-order reads: one at a time, shared by all who need one that was asked for after their own moment.
+
+Queries carry no id on some venues, so two reads are never under way at once. Whoever comes while one is running waits
+for the next, unless the running one was asked for late enough. A page that comes after its time-out still serves those
+for whom it is fresh enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from router.errors import Garbled, ReadFailed, TransportError
+from router.venue import Execution, Reading, Snapshot
+
+__all__ = ["Reader"]
+
+MAX_PAGES = 1000
+TORN_READS = 3
+
+
+class Reader:
+    """Reads for one session. ask: sends the request for a page; changes: the ledger's count of changes."""
+
+    def __init__(
+        self, venue: str, ask: Callable[[str | None], Awaitable[Snapshot]], changes: Callable[[], int]
+    ) -> None:
+        self._venue = venue
+        self._ask = ask
+        self._changes = changes
+        self._waiting: list[tuple[float, asyncio.Future[Reading]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def read(self, since: float) -> Reading:
+        """All open orders, asked for after `since`. Raises ReadFailed."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reading] = loop.create_future()
+        self._waiting.append((since, future))
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._serve())
+        return await future
+
+    def late(self, asked: float, page: Snapshot) -> None:
+        """A page whose time-out was over. Only a whole answer is of use, and changes since then count as newer."""
+        if page.next is None:
+            self._tell(Reading(asked=asked, rows=page.rows, changes=-1))
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._fail(ReadFailed(self._venue, "the session was closed"))
+
+    async def _serve(self) -> None:
+        """Read until nobody waits."""
+        while self._waiting:
+            asked = asyncio.get_running_loop().time()
+            changes = self._changes()
+            try:
+                rows = await self._whole()
+            except (ReadFailed, TransportError, Garbled) as error:
+                self._fail(error if isinstance(error, ReadFailed) else ReadFailed(self._venue, str(error)))
+                return
+            self._tell(Reading(asked=asked, rows=rows, changes=changes))
+
+    async def _whole(self) -> tuple[Execution, ...]:
+        """Every page, read again when rows moved between two of them."""
+        for _ in range(TORN_READS):
+            rows = await self._pages()
+            if rows is not None:
+                return rows
+        raise ReadFailed(self._venue, f"the open orders changed during each of {TORN_READS} reads of several pages")
+
+    async def _pages(self) -> tuple[Execution, ...] | None:
+        rows: dict[str, Execution] = {}
+        last: Execution | None = None
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._ask(cursor)
+            if last is not None and (not page.rows or page.rows[0].order_id != last.order_id):
+                return None
+            rows.update((row.order_id, row) for row in page.rows)
+            if page.next is None:
+                return tuple(rows.values())
+            last = page.rows[-1] if page.overlap else None
+            cursor = page.next
+        raise ReadFailed(self._venue, f"more than {MAX_PAGES} pages of open orders")
+
+    def _tell(self, reading: Reading) -> None:
+        fresh = [future for since, future in self._waiting if since <= reading.asked]
+        self._waiting = [(since, future) for since, future in self._waiting if since > reading.asked]
+        for future in fresh:
+            if not future.done():
+                future.set_result(reading)
+
+    def _fail(self, error: ReadFailed) -> None:
+        waiting, self._waiting = self._waiting, []
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(error)

@@ -1,0 +1,65 @@
+"""What may not be shown: removes keys, tokens and signatures from text that leaves for a log, an exception or a report.
+
+Two nets, because either alone has holes: names of fields that carry secrets in JSON, headers and URLs, and the shapes of
+secrets themselves (JWTs, labelled keys), plus the exact values that an adapter was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NewType
+
+__all__ = ["Redactor", "Secret", "redact"]
+
+HIDDEN = "[redacted]"
+
+_NAMES = (
+    "signature|secret(?:_?key)?|private_?key|api_?key|jwt|password|passphrase|mnemonic|authorization|hmac_signature"
+    "|(?:offline_?|access_?|refresh_?|id_?)?token|nonce|[rs]"
+)
+_JSON = re.compile(rf'(\\*"(?:{_NAMES})\\*"\s*:\s*)(\\*")[^"\\]*', re.IGNORECASE)
+_QUERY = re.compile(r"([?&](?:api_?key|jwt|access_?token|token|signature)=)[^&\s\"'#]*", re.IGNORECASE)
+_SHAPES = re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*|qfex_secret_\w+|(?i:bearer\s+)[\w.~+/=-]{8,}")
+
+
+class Secret:
+    """A secret text that shows itself only when asked by reveal()."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret('{HIDDEN}')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled")
+
+
+Shown = NewType("Shown", str)
+"""Text that has passed a redactor."""
+
+
+class Redactor:
+    """Removes secrets from text. exact: values to remove wherever they stand, each at least 6 characters long."""
+
+    def __init__(self, exact: Iterable[str] = ()) -> None:
+        values = sorted({value for value in exact if len(value) >= 6}, key=len, reverse=True)
+        self._exact = re.compile("|".join(map(re.escape, values))) if values else None
+
+    def __call__(self, text: str) -> Shown:
+        if self._exact is not None:
+            text = self._exact.sub(HIDDEN, text)
+        text = _JSON.sub(rf"\1\2{HIDDEN}", text)
+        text = _QUERY.sub(rf"\1{HIDDEN}", text)
+        return Shown(_SHAPES.sub(HIDDEN, text))
+
+
+redact = Redactor()

@@ -1,0 +1,376 @@
+"""What a venue author writes: a Spec (the venue as data) and a Codec (pure functions), and the Adapter behind the Router.
+
+A codec never awaits, never sees a socket, a clock, a log or randomness: it is given `now` and `entropy`. Whatever it
+raises while reading a frame becomes Garbled in `read()`, so venue code indexes its messages plainly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+from router.errors import Garbled
+from router.model import Cancel, IdKind, Order, OrderType, Side
+from router.redact import Secret
+from router.report import CxlRejReason, ExecType, Health, OrdRejReason, OrdStatus, Origin, Outcome, Replace
+
+if TYPE_CHECKING:
+    from router.operation import Operation
+
+__all__ = [
+    "Adapter",
+    "Answer",
+    "Codec",
+    "Command",
+    "Effect",
+    "Execution",
+    "Frame",
+    "Item",
+    "Key",
+    "Listener",
+    "Reading",
+    "Renewal",
+    "Retry",
+    "Snapshot",
+    "Spec",
+    "Via",
+    "Wire",
+    "concerns",
+    "read",
+]
+
+Command = Order | Cancel | Replace
+Key = tuple[str, Hashable]
+"""(verb, name): what a request is called in its answer. Names are compared, never parsed."""
+
+
+class Effect(StrEnum):
+    """What a repeat would do. READ: nothing. IDEMPOTENT: the same thing. ONCE: possibly something new."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+
+
+class Via(StrEnum):
+    """How a Wire travels."""
+
+    SOCKET = "socket"
+    HTTP = "http"
+
+
+class Retry(StrEnum):
+    """Why the venue says that a request was not executed, and so what must happen before a new attempt."""
+
+    TOKEN = "token"  # noqa: S105 - a word, not a secret
+    LATER = "later"
+
+
+@frozen(kw_only=True)
+class Wire:
+    """One message out. Only the codec looks inside the body.
+
+    keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
+    the token on, as the Spec says. headers, method and path are for HTTP; path is relative to the venue's base URL.
+    """
+
+    keys: tuple[Key, ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    effect: Effect
+    via: Via = Via.SOCKET
+    method: str = "GET"
+    path: str = "/"
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    bearer: bool = False
+    acknowledged: bool = False
+
+
+@frozen(kw_only=True)
+class Frame:
+    """One message in. wire, status and headers (names in lower case) are set for an HTTP answer."""
+
+    body: bytes = field(repr=False)
+    wire: Wire | None = None
+    status: int = 0
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a frame says of a request.
+
+    keys: from most to least specific; it goes to the oldest outstanding Wire that holds the first key found. Empty:
+    the request of an HTTP answer. outcome: None is a receipt, which promises an answer. final: False is a part, after
+    which a set-cancel (or a receipt) is completed by reading. all: it goes to every Wire that holds one of the keys.
+    sole: the frame names no request; it counts only for the sole outstanding Wire whose verb is in keys (no keys: any).
+    rivals: verbs of which only one may be outstanding under these keys, or nothing is settled.
+    status: of the order named. reasons: why it was refused, as a cancel and as an order. retry: the venue says that it
+    was not executed; after: seconds to wait before a new attempt. then: a Wire whose answer completes this one.
+    """
+
+    keys: tuple[Key, ...] = ()
+    outcome: Outcome | None = None
+    final: bool = True
+    all: bool = False
+    sole: bool = False
+    rivals: frozenset[str] = frozenset()
+    status: OrdStatus | None = None
+    cancel_reason: CxlRejReason = CxlRejReason.OTHER
+    order_reason: OrdRejReason = OrdRejReason.OTHER
+    text: str = ""
+    order_id: str | None = None
+    client_order_id: str | None = None
+    kind: IdKind = IdKind.ORDER
+    retry: Retry | None = None
+    after: float | None = None
+    then: Wire | None = None
+
+
+@frozen(kw_only=True)
+class Execution:
+    """What a frame says of an order, whoever asked. Also a row of a Snapshot (exec_type ORDER_STATUS).
+
+    cum_quantity: set only where the venue tells it. leaves_quantity: what is still open. replaces: the id that this
+    order had before a modify changed it. origin: set where the venue tells who caused it. at: the venue's time.
+    """
+
+    exec_type: ExecType
+    order_id: str
+    kind: IdKind = IdKind.ORDER
+    status: OrdStatus | None = None
+    client_order_id: str | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    type: OrderType | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    leaves_quantity: Decimal | None = None
+    cum_quantity: Decimal | None = None
+    last_quantity: Decimal | None = None
+    last_price: Decimal | None = None
+    trade_id: str | None = None
+    replaces: str | None = None
+    origin: Origin | None = None
+    at: datetime | None = None
+    text: str = ""
+
+
+@frozen(kw_only=True)
+class Snapshot:
+    """A page of open orders (or the answer to a lookup). next: the cursor of the page after it, None for the last.
+
+    overlap: how many rows the next page repeats, so that rows which moved between two pages are noticed.
+    """
+
+    rows: tuple[Execution, ...]
+    keys: tuple[Key, ...] = ()
+    next: str | None = None
+    overlap: int = 0
+
+
+@frozen(kw_only=True)
+class Renewal:
+    """A fresh bearer token. due: the wall time to renew it at; expires: when it ends; wire: the request that renews."""
+
+    token: Secret
+    due: float | None = None
+    expires: float | None = None
+    wire: Wire | None = None
+
+
+Item = Answer | Execution | Snapshot | Renewal
+
+
+@frozen(kw_only=True)
+class Spec:
+    """A venue as data.
+
+    url: the socket's, None for a venue without one. http_url: of its REST API, None for none. deadline: seconds that a
+    command has by default. quiet_period: seconds after which an order that the venue doesn't show was not placed;
+    longer than its worst processing time. heartbeat: seconds between our pings. bearer: header and prefix of the token.
+
+    Capabilities, each with its meaning: cancel_kinds: id kinds that a cancel may use. set_kinds: those that may name
+    several orders. needs_symbol: id kinds whose cancel needs a symbol. order_types: what submit can express.
+    lists: the id kinds that list_orders() shows (empty: it cannot list). replaces: the id kinds that have a native
+    replace. docs: sentences for the reader, by capability.
+    """
+
+    title: str
+    docs_url: str
+    url: str | None = None
+    http_url: str | None = None
+    deadline: float = 5.0
+    login_timeout: float = 10.0
+    http_timeout: float = 30.0
+    quiet_period: float = 10.0
+    heartbeat: float = 20.0
+    max_frame: int = 4 * 2**20
+    bearer: tuple[str, str] = ("Authorization", "Bearer ")
+    cancel_kinds: frozenset[IdKind]
+    set_kinds: frozenset[IdKind] = frozenset()
+    needs_symbol: frozenset[IdKind] = frozenset()
+    order_types: frozenset[OrderType] = frozenset()
+    lists: frozenset[IdKind] = frozenset()
+    replaces: frozenset[IdKind] = frozenset()
+    docs: Mapping[str, str] = field(factory=dict)
+
+
+class Codec(Protocol):
+    """One venue's words. Subclass it: everything but `spec`, `encode` and `decode` has a default."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    def encode(self, command: Command, now: float) -> Wire:
+        """The message for a command, or CannotExpress. now: wall time in seconds."""
+        ...
+
+    def decode(self, frame: Frame, now: float) -> Iterable[Item]:
+        """Everything a frame says; () for one that says nothing of orders."""
+        ...
+
+    def hello(self, now: float, entropy: bytes) -> Iterable[Wire]:  # noqa: ARG002 - a default
+        """What to say after connecting: token, login, subscriptions; sent one by one, each answered. entropy: 16 bytes."""
+        return ()
+
+    def list_orders(self, now: float, after: str | None = None) -> Wire | None:  # noqa: ARG002 - a default
+        """The request for a page of open orders; None: the venue cannot list."""
+        return None
+
+    def lookup(self, cancel: Cancel, now: float) -> Wire | None:  # noqa: ARG002 - a default
+        """The request that asks for one order by its address; None: the venue has none."""
+        return None
+
+    def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
+        """The rows that this command has still open."""
+        return [row for row in rows if concerns(command, row)]
+
+    def secrets(self) -> Iterable[str]:
+        """Texts that must never be shown, exactly as they are."""
+        return ()
+
+
+def concerns(command: Command, row: Execution) -> bool:
+    """Whether an open order is one that the command names."""
+    if row.status is not None and row.status.is_terminal:
+        return False
+    if isinstance(command, Order):
+        return row.client_order_id == command.client_order_id
+    target = command if isinstance(command, Cancel) else command.target
+    if target.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
+        named = row.client_order_id == target.id
+        return (
+            named
+            and target.symbol in {None, row.symbol}
+            and (row.kind is IdKind.TWAP) == (target.kind is IdKind.CLIENT_TWAP)
+        )
+    return row.order_id == target.id
+
+
+def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
+    """Decode the whole frame, or raise Garbled: the one place where a codec's exceptions end."""
+    if _too_deep(frame.body):
+        raise Garbled(f"a frame of {len(frame.body)} bytes is nested deeper than {MAX_DEPTH}")
+    try:
+        return list(codec.decode(frame, now))
+    except Exception as error:
+        raise Garbled(f"{type(error).__name__} while reading a frame of {len(frame.body)} bytes") from error
+
+
+MAX_DEPTH = 64
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def _too_deep(body: bytes) -> bool:
+    """Whether JSON is nested so deep that parsing it could exhaust the C stack.
+
+    The interpreter's own recursion limit is no defence: importing eth-account raises it for the whole process, and then
+    a hundred thousand brackets end the process instead of raising.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for byte in _STRING.sub(b"", body):
+        if byte in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif byte in b"]}":
+            depth -= 1
+    return False
+
+
+@frozen(kw_only=True)
+class Reading:
+    """All open orders as the venue listed them. asked: monotonic time at which the first page was asked for."""
+
+    asked: float
+    rows: tuple[Execution, ...]
+    changes: int = 0
+    """The ledger's count of changes when it was asked for."""
+
+
+class Listener(Protocol):
+    """What an Adapter tells the Router, in this order within one frame."""
+
+    def changes(self) -> int:
+        """How many changes of orders there have been: a Reading notes it when it asks."""
+
+    def bind(self, operation: Operation, answer: Answer) -> None:
+        """An answer named the order of a submit: the ledger learns its id before anything is applied to it."""
+
+    def apply(self, execution: Execution, *, asked: bool) -> None:
+        """Something happened to an order. asked: an outstanding request of ours is answered by the same frame."""
+
+    def answered(self, operation: Operation, answer: Answer, raw: str) -> None:
+        """A request was answered, wholly or in part."""
+
+    def lost(self, operation: Operation) -> None:
+        """The connection that carried this request is gone, and its answer with it."""
+
+    def gap(self) -> None:
+        """Executions may have been missed."""
+
+    def resync(self, reading: Reading) -> None:
+        """The open orders after a reconnection."""
+
+
+class Adapter(Protocol):
+    """A venue as the Router sees it. Session is the one for codecs; a venue that fits no codec implements this whole."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def deadline(self) -> float: ...
+
+    async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
+        """Connect and log in; returns when ready. Raises VenueError. Not strict: goes on trying in the background."""
+
+    async def close(self) -> None: ...
+
+    def send(self, operation: Operation) -> None:
+        """Take a command on its way. Never blocks: the operation's callers hear of it by its deadline at the latest."""
+
+    def watch(self, operation: Operation) -> None:
+        """A further caller with its own deadline has joined this operation."""
+
+    async def read(self, since: float) -> Reading:
+        """All open orders, asked for after `since` (monotonic). Raises CannotList or ReadFailed."""
+
+    def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
+        """The rows that this command has still open."""
+
+    async def lookup(self, cancel: Cancel) -> bool:
+        """Ask for one order; what the venue says is applied before this returns. False: it could not be asked."""
+
+    def health(self) -> Health: ...
