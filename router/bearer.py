@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from router.errors import LoginRefused, VenueError
-from router.redact import Secret, redact
+from router.redact import Redactor, Secret
 from router.venue import Renewal
 
 __all__ = ["Bearer", "TokenSource"]
@@ -21,15 +21,20 @@ RETRY_SECONDS = 5.0
 
 
 class Bearer:
-    """One venue's token. source: fetches a new one; None: the token is fixed, or comes from the codec's renewals."""
+    """One venue's token. source: fetches a new one, or is a fixed one; None: it comes from the codec's renewals."""
 
-    def __init__(self, venue: str, source: TokenSource | None) -> None:
+    def __init__(self, venue: str, source: TokenSource | Renewal | None, redactor: Redactor) -> None:
         self._venue = venue
-        self._fetch: Callable[[], Awaitable[None]] | None = None if source is None else self._from(source)
+        self._redactor = redactor
+        self._fetch: Callable[[], Awaitable[None]] | None = None
         self._token: Secret | None = None
         self._expires: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
+        if isinstance(source, Renewal):
+            self.accept(source)
+        elif source is not None:
+            self._fetch = self._from(source)
 
     def _from(self, source: TokenSource) -> Callable[[], Awaitable[None]]:
         async def fetch() -> None:
@@ -38,7 +43,9 @@ class Bearer:
             except VenueError:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
-                raise LoginRefused(self._venue, f"no token: {redact(str(error)) or type(error).__name__}") from None
+                raise LoginRefused(
+                    self._venue, f"no token: {self._redactor(str(error)) or type(error).__name__}"
+                ) from None
 
         return fetch
 
@@ -54,6 +61,7 @@ class Bearer:
     def accept(self, renewal: Renewal, fetch: Callable[[], Awaitable[None]] | None = None) -> None:
         """A token has come. fetch: how to get the one after it."""
         self._token, self._expires = renewal.token, renewal.expires
+        self._redactor.learn(renewal.token)
         self._fetch = fetch or self._fetch
         if renewal.due is not None and self._fetch is not None:
             self._schedule(renewal.due - time.time())
@@ -99,5 +107,5 @@ class Bearer:
     def _renewed(self, task: asyncio.Task[None]) -> None:
         """The old token goes on being used until it is refused; meanwhile try again."""
         if not task.cancelled() and task.exception() is not None:
-            log.warning("%s: could not renew the token: %s", self._venue, redact(str(task.exception())))
+            log.warning("%s: could not renew the token: %s", self._venue, self._redactor(str(task.exception())))
             self._schedule(RETRY_SECONDS)

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from router.addressing import resolve
 from router.errors import CannotExpress
-from router.ledger import Entry, Ledger, natural_kind
+from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
 from router.operation import Operation, Phase, Reply
 from router.report import (
@@ -47,7 +47,9 @@ class Desk:
         self._publish = publish
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
         self._doubts: WeakSet[Operation] = WeakSet()
-        self._settler = Settler(self.ledger, adapter)
+        self._reconsidering = False
+        self._absorbed: Reading | None = None
+        self._settler = Settler(self.ledger, adapter, self.resync)
 
     async def open(self, *, strict: bool) -> None:
         await self.adapter.open(self.name, self, strict=strict)
@@ -154,15 +156,16 @@ class Desk:
 
     def bind(self, operation: Operation, answer: Answer) -> None:
         entry = operation.subject
-        if isinstance(operation.command, Order) and isinstance(entry, Entry) and answer.order_id is not None:
-            kind = answer.kind if answer.kind is not IdKind.ORDER else natural_kind(operation.command.type)
-            self.ledger.bind(entry, answer.order_id, kind)
+        if isinstance(entry, Entry) and answer.order_id is not None and answer.outcome is not Outcome.REFUSED:
+            self.ledger.bind(entry, answer.order_id, entry.state.kind)
 
     def apply(self, execution: Execution, *, asked: bool) -> None:
         event = self.ledger.apply(execution, time.time(), asked=asked)
         if event is not None:
             self._publish(event)
-            self._reconsider()
+            if self._doubts and not self._reconsidering:  # after the frame's own answers have been given
+                self._reconsidering = True
+                asyncio.get_running_loop().call_soon(self._reconsider)
 
     def answered(self, operation: Operation, answer: Answer, raw: str) -> None:
         self._settler.answered(operation, answer, raw)
@@ -176,12 +179,16 @@ class Desk:
         self.ledger.gap()
 
     def resync(self, reading: Reading) -> None:
+        if reading is self._absorbed:
+            return
+        self._absorbed = reading
         for row in reading.rows:
             if not self.ledger.is_newer(reading, row):
                 self.apply(row, asked=False)
 
     def _reconsider(self) -> None:
         """An event may have settled what was in doubt."""
+        self._reconsidering = False
         for operation in list(self._doubts):
             self._settler.by_ledger(operation)
             if operation.phase is Phase.DONE:

@@ -238,6 +238,9 @@ class Ledger:
         if execution.exec_type is ExecType.NEW and entry.state.status is None:
             entry.from_start = True
         told = [execution.cum_quantity, entry.state.cum_quantity, entry.counted if entry.from_start else None]
+        total = execution.quantity or entry.state.quantity
+        if execution.leaves_quantity is not None and total is not None:
+            told.append(max(total - execution.leaves_quantity, Decimal(0)))
         return max((value for value in told if value is not None), default=None)
 
     def _status(self, execution: Execution, cum: Decimal | None) -> OrdStatus | None:

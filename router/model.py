@@ -208,7 +208,7 @@ class Order:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         tif = None if time_in_force is None else _word(TimeInForce, time_in_force, "time_in_force", venue)
-        self.__attrs_init__(  # type: ignore[attr-defined]  # attrs makes it beside a hand-written __init__
+        self.__attrs_init__(
             venue=_text(venue, "venue", venue),
             symbol=_text(symbol, "symbol", venue),
             side=_word(Side, side, "side", venue),
@@ -266,7 +266,7 @@ class Cancel:
     symbol: str | None
 
     def __init__(self, venue: str, id: str, kind: IdKind | str | None = None, symbol: str | None = None) -> None:  # noqa: A002 - the contract's name
-        self.__attrs_init__(  # type: ignore[attr-defined]  # see Order
+        self.__attrs_init__(
             _text(venue, "venue", venue),
             _text(id, "id", venue),
             None if kind is None else _word(IdKind, kind, "kind", venue),

@@ -152,7 +152,7 @@ class Operation:
         due = [caller for caller in self._callers if caller.deadline <= now and not caller.future.done()]
         if due:
             self._tell(due, self._overdue())
-        if self.phase is Phase.HELD and not self.is_awaited:
+        if self.phase is Phase.HELD and not self.attempts and not self.is_awaited:
             self.finish(self._overdue())
 
     def doubt(self, reply: Reply) -> None:
@@ -198,16 +198,25 @@ class Operation:
         """UNKNOWN with everything noted so far."""
         return Reply(outcome=Outcome.UNKNOWN, text="; ".join([text, *self.notes]))
 
+    def fail(self, text: str) -> None:
+        """No further attempt will be made."""
+        if self.attempts:
+            self.doubt(self.unknown(text))
+        else:
+            self.finish(self._undone(text))
+
     def _overdue(self) -> Reply:
-        if self.phase is Phase.HELD:
-            if self.declines:
-                return Reply(outcome=Outcome.REFUSED, text=self.waits_for)
-            return Reply(outcome=Outcome.NOT_SENT, text=self.waits_for)
+        if self.phase is Phase.HELD and not self.attempts:
+            return self._undone(self.waits_for)
         if self.taken:
             return self.unknown(f"{len(self.taken)} taken so far, and it is not known that none is left")
         if self.acknowledged:
             return self.unknown("the venue received the request and did not say what became of it")
         return self.unknown("no answer by the deadline")
+
+    def _undone(self, text: str) -> Reply:
+        """Certain not to have been executed: the venue said so, or nothing was sent."""
+        return Reply(outcome=Outcome.REFUSED if self.declines else Outcome.NOT_SENT, text=text)
 
     def _tell(self, callers: list[_Caller], reply: Reply) -> None:
         waiting = [caller for caller in callers if not caller.future.done()]

@@ -42,7 +42,7 @@ class Reader:
 
     def late(self, asked: float, page: Snapshot) -> None:
         """A page whose time-out was over. Only a whole answer is of use, and changes since then count as newer."""
-        if page.next is None:
+        if page.next is None and not page.step:
             self._tell(Reading(asked=asked, rows=page.rows, changes=-1))
 
     async def close(self) -> None:
@@ -73,17 +73,17 @@ class Reader:
 
     async def _pages(self) -> tuple[Execution, ...] | None:
         rows: dict[str, Execution] = {}
-        last: Execution | None = None
-        cursor: str | None = None
+        tail: str | None = None
+        cursor, offset = None, 0
         for _ in range(MAX_PAGES):
             page = await self._ask(cursor)
-            if last is not None and (not page.rows or page.rows[0].order_id != last.order_id):
+            if tail is not None and page.head != tail:
                 return None
             rows.update((row.order_id, row) for row in page.rows)
-            if page.next is None:
+            if page.next is None and not page.step:
                 return tuple(rows.values())
-            last = page.rows[-1] if page.overlap else None
-            cursor = page.next
+            tail, offset = page.tail, offset + page.step
+            cursor = page.next or str(offset)
         raise ReadFailed(self._venue, f"more than {MAX_PAGES} pages of open orders")
 
     def _tell(self, reading: Reading) -> None:

@@ -51,7 +51,18 @@ class Redactor:
     """Removes secrets from text. exact: values to remove wherever they stand, each at least 6 characters long."""
 
     def __init__(self, exact: Iterable[str] = ()) -> None:
-        values = sorted({value for value in exact if len(value) >= 6}, key=len, reverse=True)
+        self._learnt: list[str] = []
+        self._values = {value for value in exact if len(value) >= 6}
+        self._compile()
+
+    def learn(self, secret: Secret) -> None:
+        """From now on this value is removed as well. Of the learnt ones the last few are kept: tokens come and go."""
+        if len(secret.reveal()) >= 6:
+            self._learnt = [*self._learnt[-3:], secret.reveal()]
+            self._compile()
+
+    def _compile(self) -> None:
+        values = sorted({*self._values, *self._learnt}, key=len, reverse=True)
         self._exact = re.compile("|".join(map(re.escape, values))) if values else None
 
     def __call__(self, text: str) -> Shown:

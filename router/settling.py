@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,9 +37,10 @@ LOOKS = 2  # reads after the quiet period that must agree
 class Settler:
     """Ends the operations of one venue."""
 
-    def __init__(self, ledger: Ledger, adapter: Adapter) -> None:
+    def __init__(self, ledger: Ledger, adapter: Adapter, absorb: Callable[[Reading], None]) -> None:
         self._ledger = ledger
         self._adapter = adapter
+        self._absorb = absorb
         self._running: dict[Operation, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -106,6 +107,7 @@ class Settler:
             operation.note(error.text)
             return
         if operation.phase is Phase.WRITTEN:
+            self._absorb(reading)
             self._by_reading(operation, reading)
 
     def _by_reading(self, operation: Operation, reading: Reading) -> None:
@@ -172,12 +174,15 @@ class Settler:
         except VenueError as error:
             operation.note(error.text)
             return
+        self._absorb(reading)
+        self.by_ledger(operation)
         left = self._adapter.remaining(operation.command, reading.rows)
         at = datetime.now(UTC).strftime("%H:%M:%S")
         if left:
             self._still_there(operation, left, at)
             return
-        if isinstance(operation.command, Cancel) and await self._adapter.lookup(operation.command):
+        if operation.phase is Phase.WRITTEN and isinstance(operation.command, Cancel):
+            await self._adapter.lookup(operation.command)
             self.by_ledger(operation)
         if operation.acknowledged and isinstance(operation.command, Cancel) and operation.phase is Phase.WRITTEN:
             self._gone(operation)
@@ -212,7 +217,7 @@ class Settler:
 
     def _placed(self, operation: Operation) -> None:
         entry = operation.subject
-        if isinstance(entry, Entry) and entry.state.order_id is not None:
+        if isinstance(entry, Entry) and entry.state.status is not OrdStatus.PENDING_NEW:
             refused = entry.state.status is OrdStatus.REJECTED
             outcome = Outcome.REFUSED if refused else Outcome.CONFIRMED
             operation.finish(_done(outcome, "the venue named the order later", entry.state.status))

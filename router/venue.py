@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from router.errors import Garbled
-from router.model import Cancel, IdKind, Order, OrderType, Side
+from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
 from router.redact import Secret
 from router.report import CxlRejReason, ExecType, Health, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
@@ -77,7 +77,7 @@ class Wire:
     """One message out. Only the codec looks inside the body.
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
-    the token on, as the Spec says. headers, method and path are for HTTP; path is relative to the venue's base URL.
+    the token on, as the Spec says. order_id: the id that the order will have, where we choose it. headers, method and path are for HTTP; path is relative to the venue's base URL.
     """
 
     keys: tuple[Key, ...] = ()
@@ -89,6 +89,7 @@ class Wire:
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     bearer: bool = False
     acknowledged: bool = False
+    order_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -166,15 +167,19 @@ class Execution:
 
 @frozen(kw_only=True)
 class Snapshot:
-    """A page of open orders (or the answer to a lookup). next: the cursor of the page after it, None for the last.
+    """A page of open orders, or the answer to a lookup.
 
-    overlap: how many rows the next page repeats, so that rows which moved between two pages are noticed.
+    next: the cursor of the page after it; step: the same for venues that page by offset: how many rows further the next
+    page begins (0: this was the last). head, tail: the ids of the page's first and last row where the next page repeats
+    the last one, so that rows which moved between two pages are noticed.
     """
 
     rows: tuple[Execution, ...]
     keys: tuple[Key, ...] = ()
     next: str | None = None
-    overlap: int = 0
+    step: int = 0
+    head: str | None = None
+    tail: str | None = None
 
 
 @frozen(kw_only=True)
@@ -281,9 +286,28 @@ def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
     if _too_deep(frame.body):
         raise Garbled(f"a frame of {len(frame.body)} bytes is nested deeper than {MAX_DEPTH}")
     try:
-        return list(codec.decode(frame, now))
+        items = list(codec.decode(frame, now))
+        for item in items:
+            _check(item)
     except Exception as error:
         raise Garbled(f"{type(error).__name__} while reading a frame of {len(frame.body)} bytes") from error
+    return items
+
+
+_NUMBERS = ("quantity", "price", "stop_price", "leaves_quantity", "cum_quantity", "last_quantity", "last_price")
+
+
+def _check(item: Item) -> None:
+    """What later code relies on: keys can be looked up, and no number is one to choke on ("NaN", "1e999999")."""
+    if isinstance(item, Answer):
+        hash(item.keys)
+        return
+    rows = item.rows if isinstance(item, Snapshot) else (item,) if isinstance(item, Execution) else ()
+    for row in rows:
+        for name in _NUMBERS:
+            number = getattr(row, name)
+            if number is not None and not (number.is_finite() and abs(number.adjusted()) <= MAX_DIGITS):
+                raise ValueError(f"{name} is out of bounds")
 
 
 MAX_DEPTH = 64

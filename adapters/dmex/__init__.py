@@ -1,1 +1,64 @@
-"""The dmex venue."""
+"""DMEX: cancels signed over the order's hash, on its WebSocket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from attrs import evolve
+
+from adapters.dmex.codec import SPEC, DmexCodec, OrderEncoder
+from adapters.dmex.signing import load_key
+from router.model import IdKind
+from router.session import Session
+from router.urls import checked_url
+
+__all__ = ["Dmex", "OrderEncoder"]
+
+
+class Dmex(Session):
+    """The DMEX adapter (https://docs.dmex.app).
+
+    One of: private_key: 64 hex digits (0x or not) or 32 bytes; keystore: a file, with its password; mnemonic: words.
+    url: another address of the socket. rest_url: where GET /api/orders is answered; without it nothing can be read back,
+    and an unanswered cancel stays UNKNOWN. deadline: seconds that a command has by default.
+
+    order_encoder: makes the hash and the frame data of an order; submits are NOT_SENT without one, because the venue's
+    recipe is not public. Cancels need none. A signature never expires, and the one that creates an order is the one that
+    cancels it: never show either.
+    """
+
+    def __init__(
+        self,
+        private_key: str | bytes | None = None,
+        *,
+        keystore: str | os.PathLike[str] | None = None,
+        password: str | None = None,
+        mnemonic: str | None = None,
+        url: str | None = None,
+        rest_url: str | None = None,
+        deadline: float | None = None,
+        order_encoder: OrderEncoder | None = None,
+    ) -> None:
+        spec = SPEC
+        if url is not None:
+            spec = evolve(spec, url=checked_url(url, "dmex", scheme="wss"))
+        if rest_url is not None:
+            rest = checked_url(rest_url, "dmex", scheme="https")
+            spec = evolve(spec, http_url=rest, lists=frozenset({IdKind.ORDER}))
+        signer = load_key(private_key, keystore=keystore, password=password, mnemonic=mnemonic)
+        super().__init__(DmexCodec(spec=spec, signer=signer, order_encoder=order_encoder), deadline=deadline)
+        self.address = signer.address
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """DMEX_PRIVATE_KEY, or DMEX_KEYSTORE and DMEX_PASSWORD, or DMEX_MNEMONIC; also DMEX_URL and DMEX_REST_URL."""
+        return cls(
+            environ.get("DMEX_PRIVATE_KEY"),
+            keystore=environ.get("DMEX_KEYSTORE"),
+            password=environ.get("DMEX_PASSWORD"),
+            mnemonic=environ.get("DMEX_MNEMONIC"),
+            url=environ.get("DMEX_URL"),
+            rest_url=environ.get("DMEX_REST_URL"),
+        )

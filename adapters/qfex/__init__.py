@@ -1,1 +1,62 @@
-"""The qfex venue."""
+"""QFEX: orders and cancels over its trade WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from attrs import evolve
+
+from adapters.qfex.codec import SPEC, QfexCodec
+from router.session import Session
+from router.urls import checked_url
+
+__all__ = ["Qfex"]
+
+
+class Qfex(Session):
+    """The QFEX adapter (https://docs.qfex.com).
+
+    public_key and secret_key: an API key pair, used for an HMAC login; or jwt: a token instead. account_id: the
+    sub-account to act for; None: the primary one. url: another address of the trade socket (the test venue's is
+    wss://trade.qfex.io/). deadline: seconds that a command has by default.
+
+    cancel_on_disconnect: ask the venue to cancel when this connection drops. It is account-wide: it takes every open
+    order of the account, on all symbols, stops and orders placed elsewhere included. Off by default.
+
+    Raises ValueError unless exactly one kind of credentials is given.
+    """
+
+    def __init__(
+        self,
+        public_key: str | None = None,
+        secret_key: str | None = None,
+        *,
+        jwt: str | None = None,
+        account_id: str | None = None,
+        url: str | None = None,
+        deadline: float | None = None,
+        cancel_on_disconnect: bool = False,
+    ) -> None:
+        if bool(public_key and secret_key) == bool(jwt) or bool(public_key) != bool(secret_key):
+            raise ValueError("qfex: pass public_key and secret_key, or jwt, and not both")
+        codec = QfexCodec(
+            spec=SPEC if url is None else evolve(SPEC, url=checked_url(url, "qfex", scheme="wss")),
+            public_key=public_key or "",
+            secret_key=secret_key or "",
+            jwt=jwt or "",
+            account_id=account_id,
+            cancel_on_disconnect=cancel_on_disconnect,
+        )
+        super().__init__(codec, deadline=deadline)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Credentials from QFEX_PUBLIC_KEY and QFEX_SECRET_KEY, or QFEX_JWT; also QFEX_ACCOUNT_ID and QFEX_URL."""
+        return cls(
+            environ.get("QFEX_PUBLIC_KEY"),
+            environ.get("QFEX_SECRET_KEY"),
+            jwt=environ.get("QFEX_JWT"),
+            account_id=environ.get("QFEX_ACCOUNT_ID"),
+            url=environ.get("QFEX_URL"),
+        )

@@ -33,11 +33,12 @@ POLICY_VIOLATION = 1008
 
 
 class HandshakeRefused(TransportError):
-    """The server answered the handshake with an HTTP status of its own. status: that status."""
+    """The server answered the handshake with an HTTP status of its own. headers: with names in lower case."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(f"the WebSocket handshake was answered with HTTP {status}", sent=False)
         self.status = status
+        self.headers = headers
 
 
 class WebSocket(asyncio.BufferedProtocol):
@@ -178,12 +179,13 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def _shaken(self, response: Response) -> None:
         error = self._protocol.handshake_exc
+        headers = {name.lower(): value for name, value in response.headers.raw_items()}
         if isinstance(error, InvalidStatus):
-            self._fail(HandshakeRefused(response.status_code))
+            self._fail(HandshakeRefused(response.status_code, headers))
         elif error is not None:
             self._fail(TransportError(f"the WebSocket handshake failed: {redact(str(error))}", sent=False))
         elif not self._opened.done():
-            self.headers = {name.lower(): value for name, value in response.headers.raw_items()}
+            self.headers = headers
             self._opened.set_result(None)
             self._beat()
 

@@ -1,0 +1,455 @@
+"""What QFEX says: its frames, each read into answers for requests and executions for the ledger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from adapters.qfex import tables
+from adapters.qfex.names import ADD, CANCEL, CANCEL_SET, LOGIN, MODIFY, QUERY, SUBSCRIBE, keys_for, shape
+from router.model import IdKind, OrderType, Side
+from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome
+from router.venue import Answer, Execution, Item, Key, Retry, Snapshot
+
+__all__ = ["read_frame"]
+
+SHORT_PAGE = 100  # fewer rows than this are the last page, whatever the server's own limit may be
+
+# -- what comes in: the fields that we read, each with the type that it must have
+
+
+class OrderRow(Struct):
+    """An order_response, or a row of the open orders."""
+
+    order_id: str
+    status: str = ""
+    symbol: str | None = None
+    side: str | None = None
+    type: str | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    quantity_remaining: Decimal | None = None
+    client_order_id: str | None = None
+    update_time: float | None = None
+
+
+class StopRow(Struct):
+    """A stop_order_response: the stop's terms, without a status."""
+
+    stop_order_id: str
+    symbol: str | None = None
+    price: Decimal | None = None
+    quantity: Decimal | None = None
+    direction: str | None = None
+    stop_order_type: str | None = None
+    client_order_id: str | None = None
+
+
+class TwapRow(Struct):
+    """A twap_response, or a row of the open TWAPs. The values of `status` are not published."""
+
+    twap_id: str
+    client_twap_id: str | None = None
+    status: str | None = None
+    symbol: str | None = None
+    side: str | None = None
+    total_quantity: Decimal | None = None
+    filled_quantity: Decimal | None = None
+    reduce_only: bool | None = None
+
+
+class Fill(Struct):
+    """A fill_response."""
+
+    trade_id: str
+    order_id: str
+    price: Decimal
+    quantity: Decimal
+    symbol: str | None = None
+    side: str | None = None
+    client_order_id: str | None = None
+    remaining_quantity: Decimal | None = None
+    timestamp: float | None = None
+
+
+class OpenOrders(Struct):
+    """The answer to get_user_orders and get_order."""
+
+    orders: list[OrderRow] | None = None
+    twaps: list[TwapRow] | None = None
+    stop_orders: list[StopRow] | None = None
+
+
+class Err(Struct):
+    """A refused request, with its echo: an object, a text, or nothing."""
+
+    error_code: str
+    message: str | None = None
+    incoming_message: Raw = Raw(b"null")
+
+
+class Ack(Struct):
+    """A received request, with its echo."""
+
+    incoming_message: Raw = Raw(b"null")
+
+
+class Message(Struct):
+    """Every frame: one of these is set."""
+
+    order_response: OrderRow | None = None
+    fill_response: Fill | None = None
+    twap_response: TwapRow | None = None
+    stop_order_response: StopRow | None = None
+    all_orders_response: OpenOrders | None = None
+    user_orders: list[OrderRow] | None = None
+    ack: Ack | None = None
+    ack_response: bool | None = None
+    err: Err | None = None
+    authenticated: Any = None
+    subscribed: str | list[str] | None = None
+    type: str | None = None
+    result: str | None = None
+    error_code: str | None = None
+    message: str | None = None
+    incoming_message: Raw = Raw(b"null")
+
+
+_message = msgspec.json.Decoder(Message)
+_messages = msgspec.json.Decoder(list[Message])
+_echo = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def read_frame(body: bytes) -> Iterator[Item]:
+    """Everything that a frame says; a frame may be an array of messages."""
+    many = body.lstrip()[:1] == b"["
+    for message in _messages.decode(body) if many else [_message.decode(body)]:
+        yield from _items(message)
+
+
+def _items(message: Message) -> Iterable[Item]:
+    for name, reader in _READERS:
+        said = getattr(message, name)
+        if said is not None:
+            return reader(said)
+    if message.error_code is not None:
+        return _refusal(Err(message.error_code, message.message, message.incoming_message))
+    return _login(message)
+
+
+def _login(message: Message) -> Iterator[Item]:
+    channels = [message.subscribed] if isinstance(message.subscribed, str) else message.subscribed or []
+    for channel in channels:
+        yield Answer(keys=((SUBSCRIBE, channel),), outcome=Outcome.CONFIRMED)
+    succeeded = message.authenticated is True or isinstance(message.authenticated, dict)
+    if succeeded or message.type == "authenticated" or (message.type, message.result) == ("auth", "success"):
+        yield Answer(keys=((LOGIN, ""),), outcome=Outcome.CONFIRMED)
+    elif message.authenticated is False or (message.type, message.result) == ("auth", "failed"):
+        yield Answer(keys=((LOGIN, ""),), outcome=Outcome.REFUSED, text="not authenticated")
+
+
+def _order_response(row: OrderRow) -> Iterator[Item]:
+    """An order's new status: an event for the ledger, and the answer to whoever asked for it."""
+    status = row.status
+    yield Answer(keys=((QUERY, ("order", row.order_id)),), outcome=Outcome.CONFIRMED)
+    if status == "ACK":
+        yield _execution(row, ExecType.NEW, OrdStatus.NEW)
+        yield _added(row, OrdStatus.NEW)
+    elif status == "MODIFIED":
+        yield _execution(row, ExecType.REPLACED, OrdStatus.NEW)
+        terms = shape(row.symbol, row.side, None, {"price": row.price, "quantity": row.quantity})
+        yield _answer(row, ((MODIFY, row.order_id), (MODIFY, terms)), outcome=Outcome.CONFIRMED)
+    elif status == "FILLED":
+        yield from _filled(row)
+    elif status in tables.ENDED:
+        origin = Origin.VENUE if status == "CANCELLED_STP" else None
+        yield _execution(row, ExecType.CANCELED, OrdStatus.CANCELED, origin=origin)
+        yield _added(row, OrdStatus.CANCELED)
+        yield from _cancelled(row)
+    elif status in tables.REFUSALS:
+        yield _refused(row)
+    else:
+        yield _answer(row, _names(row), outcome=Outcome.UNKNOWN, final=False, text=f"unknown status {status!r}")
+
+
+def _answer(row: OrderRow, keys: tuple[Key, ...], **facts: Any) -> Answer:
+    kind = IdKind.STOP_ORDER if row.type in tables.STOPS else IdKind.ORDER
+    facts.setdefault("text", row.status)
+    return Answer(keys=keys, order_id=row.order_id, client_order_id=row.client_order_id or None, kind=kind, **facts)
+
+
+def _added(row: OrderRow, status: OrdStatus) -> Answer:
+    """The venue has taken the order: the add that made it is confirmed, whatever has become of it since."""
+    return _answer(row, _add_keys(row), outcome=Outcome.CONFIRMED, status=status)
+
+
+def _add_keys(row: OrderRow) -> tuple[Key, ...]:
+    """By client id; by its terms only where the venue leaves the echo empty, as it does for stops."""
+    if row.client_order_id:
+        return ((ADD, row.client_order_id),)
+    return ((ADD, shape(row.symbol, row.side, row.type, {"price": row.price, "quantity": row.quantity})),)
+
+
+def _filled(row: OrderRow) -> Iterator[Item]:
+    status = OrdStatus.FILLED if row.quantity_remaining == 0 else OrdStatus.PARTIALLY_FILLED
+    yield _execution(row, ExecType.ORDER_STATUS, status)
+    yield _added(row, status)
+    if status is OrdStatus.FILLED:
+        yield _too_late(row.order_id, row.status)
+
+
+def _too_late(order_id: str, text: str) -> Answer:
+    return Answer(
+        keys=((CANCEL, order_id),),
+        all=True,
+        outcome=Outcome.REFUSED,
+        cancel_reason=CxlRejReason.TOO_LATE_TO_CANCEL,
+        status=OrdStatus.FILLED,
+        text=text,
+    )
+
+
+def _cancelled(row: OrderRow) -> Iterator[Item]:
+    """Every cancel of this order is done; a cancel of the set it belongs to has taken one more."""
+    done = {"outcome": Outcome.CONFIRMED, "all": True, "status": OrdStatus.CANCELED}
+    yield _answer(row, ((CANCEL, row.order_id),), **done)
+    yield _answer(row, _sets(row), final=False, **done)
+
+
+def _sets(row: OrderRow) -> tuple[Key, ...]:
+    """The set-cancels that this order may belong to. A TWAP is cancelled by its id and answered as an order of that id."""
+    found: list[Key] = []
+    for mode, name in (
+        ("client_order_id", row.client_order_id),
+        ("twap_id", row.order_id),
+        ("client_twap_id", row.client_order_id),
+    ):
+        if name:
+            found.append((CANCEL_SET, (mode, name, row.symbol)))
+    return tuple(found)
+
+
+def _names(row: OrderRow) -> tuple[Key, ...]:
+    """All requests that a refusal of this order may answer, the most specific first."""
+    by_id: tuple[Key, ...] = ((CANCEL, row.order_id), (MODIFY, row.order_id))
+    misplaced = tuple((CANCEL_SET, (mode, row.order_id, row.symbol)) for mode in ("client_order_id", "client_twap_id"))
+    return by_id + _add_keys(row) + _sets(row) + misplaced
+
+
+def _refused(row: OrderRow) -> Answer:
+    refusal = tables.REFUSALS[row.status]
+    verbs = refusal.verbs
+    keys = tuple(key for key in _names(row) if key[0] in verbs)
+    return _answer(
+        row,
+        keys,
+        rivals=frozenset({CANCEL, MODIFY}) if ADD in verbs else frozenset(),
+        outcome=Outcome.REFUSED,
+        cancel_reason=refusal.cancel_reason,
+        order_reason=refusal.order_reason,
+        retry=Retry.LATER if row.status == "RATE_LIMITED" else None,
+    )
+
+
+def _execution(row: OrderRow, exec_type: ExecType, status: OrdStatus | None, origin: Origin | None = None) -> Execution:
+    """The order as the row shows it. A cancellation's numbers don't tell what was filled, so they are left out."""
+    stop = row.type in tables.STOPS
+    ended = status is OrdStatus.CANCELED
+    return Execution(
+        exec_type=exec_type,
+        order_id=row.order_id,
+        kind=IdKind.STOP_ORDER if stop else IdKind.ORDER,
+        status=status,
+        client_order_id=row.client_order_id or None,
+        symbol=row.symbol,
+        side=_side(row.side),
+        type=tables.TYPES.get(row.type or ""),
+        quantity=None if ended else row.quantity,
+        price=None if stop or ended else row.price or None,
+        stop_price=row.price if stop and not ended else None,
+        post_only=True if row.type == "ALO" else None,
+        leaves_quantity=None if ended else row.quantity_remaining,
+        origin=origin,
+        at=_time(row.update_time),
+        text=row.status,
+    )
+
+
+def _fill(fill: Fill) -> Iterator[Item]:
+    left = fill.remaining_quantity
+    status = None if left is None else OrdStatus.PARTIALLY_FILLED if left else OrdStatus.FILLED
+    yield Execution(
+        exec_type=ExecType.TRADE,
+        order_id=fill.order_id,
+        status=status,
+        client_order_id=fill.client_order_id or None,
+        symbol=fill.symbol,
+        side=_side(fill.side),
+        last_quantity=fill.quantity,
+        last_price=fill.price,
+        leaves_quantity=left,
+        trade_id=fill.trade_id,
+        at=_time(fill.timestamp),
+    )
+    if status is OrdStatus.FILLED:
+        yield _too_late(fill.order_id, "FILLED")
+
+
+def _refusal(err: Err) -> Iterator[Item]:
+    """An err is about one request: the one it echoes, or else whichever is the only one."""
+    echo = _echoed(err.incoming_message)
+    keys = keys_for(echo) if echo is not None else ()
+    code = err.error_code
+    text = f"{code}: {err.message}" if err.message else code
+    facts: dict[str, Any] = {"keys": keys, "sole": echo is None, "text": text}
+    if code == "AlreadyAuthenticated":
+        yield Answer(keys=((LOGIN, ""),), outcome=Outcome.CONFIRMED, text=text)
+    elif code == "RateLimited":
+        yield Answer(**facts, outcome=Outcome.REFUSED, retry=Retry.LATER)
+    elif code in tables.ERROR_CODES:
+        yield Answer(**facts, outcome=Outcome.REFUSED, order_reason=tables.ERROR_CODES[code])
+    else:  # ServerError, and every code that the venue has not published
+        yield Answer(**facts, outcome=Outcome.UNKNOWN)
+
+
+def _receipt(echo: Mapping[str, Any] | None) -> Answer:
+    """The request was received, which is not yet the deed."""
+    keys = keys_for(echo) if echo is not None else ()
+    return Answer(keys=keys, sole=echo is None, outcome=None, final=False)
+
+
+def _echoed(raw: Raw) -> Mapping[str, Any] | None:
+    """The request that an ack or err repeats: an object, or an object's text; None when it says nothing."""
+    echo = _echo.decode(raw)
+    if isinstance(echo, str):
+        try:
+            echo = _echo.decode(echo)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+    if not isinstance(echo, dict):
+        return None
+    params = echo.get("params")
+    if isinstance(params, dict):
+        numbers = {name: Decimal(value) for name, value in params.items() if type(value) is int}
+        echo["params"] = params | numbers
+    return echo
+
+
+def _page(listed: OpenOrders) -> Snapshot:
+    orders = [_listed(row) for row in listed.orders or []] + [_stop(row) for row in listed.stop_orders or []]
+    twaps = [_twap_row(row) for row in listed.twaps or []]
+    longest = max(orders, twaps, key=len)
+    more = len(longest) >= SHORT_PAGE
+    return Snapshot(
+        rows=(*orders, *twaps),
+        keys=((QUERY, "orders"),),
+        step=len(longest) - 1 if more else 0,
+        head=longest[0].order_id if longest else None,
+        tail=longest[-1].order_id if more else None,
+    )
+
+
+def _listed(row: OrderRow) -> Execution:
+    return _execution(row, ExecType.ORDER_STATUS, _row_status(row))
+
+
+def _row_status(row: OrderRow) -> OrdStatus | None:
+    if row.status in tables.ENDED:
+        return OrdStatus.CANCELED
+    if row.status == "FILLED" and row.quantity_remaining == 0:
+        return OrdStatus.FILLED
+    return OrdStatus.NEW
+
+
+def _stop(row: StopRow) -> Execution:
+    return Execution(
+        exec_type=ExecType.ORDER_STATUS,
+        order_id=row.stop_order_id,
+        kind=IdKind.STOP_ORDER,
+        status=OrdStatus.NEW,
+        client_order_id=row.client_order_id or None,
+        symbol=row.symbol,
+        side=_side(row.direction),
+        type=tables.TYPES.get(row.stop_order_type or ""),
+        quantity=row.quantity,
+        stop_price=row.price,
+    )
+
+
+def _stop_response(row: StopRow) -> Iterator[Item]:
+    """A stop's terms without a verdict: enough to confirm an add, and no more than a receipt for anything else."""
+    yield _stop(row)
+    numbers = {"price": row.price, "quantity": row.quantity}
+    named: tuple[Key, ...] = ((ADD, row.client_order_id),) if row.client_order_id else ()
+    keys = named or ((ADD, shape(row.symbol, row.direction, row.stop_order_type, numbers)),)
+    facts = {"order_id": row.stop_order_id, "kind": IdKind.STOP_ORDER}
+    yield Answer(keys=keys, outcome=Outcome.CONFIRMED, status=OrdStatus.NEW, **facts)  # type: ignore[arg-type]  # facts fit
+    yield Answer(keys=((CANCEL, row.stop_order_id), (MODIFY, row.stop_order_id)), outcome=None, final=False)
+
+
+def _twap_row(row: TwapRow) -> Execution:
+    ended = row.status in {"CANCELLED", "CANCELED"}
+    done = row.total_quantity is not None and row.filled_quantity == row.total_quantity
+    return Execution(
+        exec_type=ExecType.ORDER_STATUS,
+        order_id=row.twap_id,
+        kind=IdKind.TWAP,
+        status=OrdStatus.CANCELED if ended else OrdStatus.FILLED if done else OrdStatus.NEW,
+        client_order_id=row.client_twap_id or None,
+        symbol=row.symbol,
+        side=_side(row.side),
+        type=OrderType.TWAP,
+        quantity=row.total_quantity,
+        cum_quantity=row.filled_quantity,
+        reduce_only=row.reduce_only,
+        text=row.status or "",
+    )
+
+
+def _twap_response(row: TwapRow) -> Iterator[Item]:
+    """A TWAP with an id exists, so its add is done, unless its status sounds like a refusal; of a cancel it says
+    nothing but that something happened: the open TWAPs tell.
+    """
+    yield _twap_row(row)
+    doubtful = any(word in (row.status or "").upper() for word in tables.DOUBTFUL)
+    yield Answer(
+        keys=((ADD, ("twap", row.client_twap_id)),),
+        outcome=Outcome.UNKNOWN if doubtful else Outcome.CONFIRMED,
+        final=not doubtful,
+        order_id=row.twap_id,
+        client_order_id=row.client_twap_id,
+        kind=IdKind.TWAP,
+        text=row.status or "",
+    )
+    names = (("twap_id", row.twap_id), ("client_twap_id", row.client_twap_id))
+    keys = tuple((CANCEL_SET, (mode, name, row.symbol)) for mode, name in names if name)
+    yield Answer(keys=keys, outcome=None, final=False, all=True)
+
+
+def _side(word: str | None) -> Side | None:
+    return {"BUY": Side.BUY, "SELL": Side.SELL}.get(word or "")
+
+
+def _time(seconds: float | None) -> datetime | None:
+    """Unix seconds; a time beyond the year 2200 is milliseconds, as one client has seen them."""
+    if seconds is None or not 0 < seconds < 1e14:
+        return None
+    return datetime.fromtimestamp(seconds / 1000 if seconds > 7e9 else seconds, UTC)
+
+
+_READERS: tuple[tuple[str, Callable[[Any], Iterable[Item]]], ...] = (  # the commonest first
+    ("order_response", _order_response),
+    ("fill_response", _fill),
+    ("err", _refusal),
+    ("ack", lambda ack: [_receipt(_echoed(ack.incoming_message))]),
+    ("ack_response", lambda received: [_receipt(None)] if received else []),
+    ("all_orders_response", lambda listed: [_page(listed)]),
+    ("user_orders", lambda rows: [_page(OpenOrders(orders=rows))]),
+    ("twap_response", _twap_response),
+    ("stop_order_response", _stop_response),
+)
