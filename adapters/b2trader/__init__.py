@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from attrs import evolve
 
@@ -14,7 +14,7 @@ from adapters.b2trader.tokens import renewal
 from router.bearer import TokenSource
 from router.session import Session
 from router.urls import checked_url
-from router.venue import Renewal
+from router.venue import Renewal, Spec
 
 __all__ = ["B2Trader"]
 
@@ -31,6 +31,9 @@ class B2Trader(Session):
 
     Raises ValueError for a base_url that is neither https nor on this machine, and unless one kind of token is given.
     """
+
+    declared: ClassVar[Spec] = SPEC
+    """The venue as data, before any address was changed."""
 
     def __init__(
         self,

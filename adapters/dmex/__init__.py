@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from attrs import evolve
 
@@ -13,6 +13,7 @@ from adapters.dmex.signing import load_key
 from router.model import IdKind
 from router.session import Session
 from router.urls import checked_url
+from router.venue import Spec
 
 __all__ = ["Dmex", "OrderEncoder"]
 
@@ -28,6 +29,9 @@ class Dmex(Session):
     recipe is not public. Cancels need none. A signature never expires, and the one that creates an order is the one that
     cancels it: never show either.
     """
+
+    declared: ClassVar[Spec] = SPEC
+    """The venue as data, before any address was changed."""
 
     def __init__(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from attrs import evolve
 
 from adapters.qfex.codec import SPEC, QfexCodec
 from router.session import Session
 from router.urls import checked_url
+from router.venue import Spec
 
 __all__ = ["Qfex"]
 
@@ -26,6 +27,9 @@ class Qfex(Session):
 
     Raises ValueError unless exactly one kind of credentials is given.
     """
+
+    declared: ClassVar[Spec] = SPEC
+    """The venue as data, before any address was changed."""
 
     def __init__(
         self,

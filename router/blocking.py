@@ -1,0 +1,203 @@
+"""The Router without an event loop: the same methods, reports and exceptions, each call waiting for its answer.
+
+A loop of its own runs in one background thread; any thread may call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from attrs import field, fields, frozen
+
+from router import core, report
+from router.errors import RouterClosed
+from router.model import IdKind, Number, Order
+from router.report import Event, Health, OrderState
+from router.venue import Adapter
+
+__all__ = ["CancelReport", "Router", "SubmitReport"]
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="venue-router", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result. A caller who is interrupted (Ctrl-C) takes the coroutine with him."""
+        if self._loop.is_closed():
+            work.close()
+            raise RouterClosed("the Router is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+@frozen(kw_only=True)
+class CancelReport(report.CancelReport):
+    """A CancelReport whose settled() waits."""
+
+    loop: _Loop = field(repr=False, eq=False)
+
+    def settled(self, timeout: float | None = None) -> CancelReport:  # type: ignore[override]  # no event loop here
+        """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
+        return _blocking(CancelReport, self.loop.run(report.CancelReport.settled(self, timeout)), self.loop)
+
+
+@frozen(kw_only=True)
+class SubmitReport(report.SubmitReport):
+    """A SubmitReport whose settled() waits."""
+
+    loop: _Loop = field(repr=False, eq=False)
+
+    def settled(self, timeout: float | None = None) -> SubmitReport:  # type: ignore[override]  # no event loop here
+        """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
+        return _blocking(SubmitReport, self.loop.run(report.SubmitReport.settled(self, timeout)), self.loop)
+
+
+R = TypeVar("R", CancelReport, SubmitReport)
+
+
+def _blocking(kind: type[R], heard: report.CancelReport | report.SubmitReport, loop: _Loop) -> R:
+    facts = {each.name: getattr(heard, each.name) for each in fields(type(heard)) if each.name != "loop"}
+    return kind(**facts, loop=loop)
+
+
+class Router:
+    """`router.Router` for code without an event loop. Use it as a context manager."""
+
+    def __init__(self, venues: Mapping[str, Adapter], *, strict: bool = True) -> None:
+        self._router = core.Router(venues, strict=strict)
+        self._loop: _Loop | None = None
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._router!r}>"
+
+    def __enter__(self) -> Self:
+        self._loop = _Loop()
+        try:
+            self._loop.run(self._router.open())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._run(self._router.close())
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
+
+    @property
+    def _running(self) -> _Loop:
+        if self._loop is None:
+            raise RouterClosed("the Router is not open; use it inside `with Router(...)`")
+        return self._loop
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            loop = self._running
+        except RouterClosed:
+            work.close()
+            raise
+        return loop.run(work)
+
+    def cancel(
+        self,
+        target: core.Target,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        kind: IdKind | str | None = None,
+        *,
+        symbol: str | None = None,
+        deadline: float | None = None,
+    ) -> CancelReport:
+        """Cancel one order, or the orders that a client id names."""
+        heard = self._run(self._router.cancel(target, id, kind, symbol=symbol, deadline=deadline))
+        return _blocking(CancelReport, heard, self._running)
+
+    def cancel_many(self, cancels: Iterable[core.Addressed], *, deadline: float | None = None) -> list[CancelReport]:
+        """Start all of these cancels at once; the reports in order, when the last one is there."""
+        heard = self._run(self._cancel_many(list(cancels), deadline))
+        return [_blocking(CancelReport, each, self._running) for each in heard]
+
+    async def _cancel_many(self, cancels: list[core.Addressed], deadline: float | None) -> list[report.CancelReport]:
+        return await self._router.cancel_many(cancels, deadline=deadline)
+
+    def submit(self, order: Order, *, deadline: float | None = None) -> SubmitReport:
+        """Place an order, once."""
+        return _blocking(SubmitReport, self._run(self._router.submit(order, deadline=deadline)), self._running)
+
+    def replace(
+        self,
+        target: core.Target,
+        *,
+        quantity: Number | None = None,
+        price: Number | None = None,
+        stop_price: Number | None = None,
+        deadline: float | None = None,
+    ) -> SubmitReport:
+        """Change a resting order where the venue can do that by itself."""
+        work = self._router.replace(target, quantity=quantity, price=price, stop_price=stop_price, deadline=deadline)
+        return _blocking(SubmitReport, self._run(work), self._running)
+
+    def open_orders(self, venue: str) -> list[OrderState]:
+        """The venue's open orders, freshly read."""
+        return self._run(self._router.open_orders(venue))
+
+    def events(self) -> Iterator[Event]:
+        """What happens to orders from now on; waits for each, and ends when the Router is closed."""
+        return _Events(self._run(self._events()), self._running)
+
+    async def _events(self) -> core.EventStream:
+        return self._router.events()
+
+    def health(self) -> dict[str, Health]:
+        """How each venue is."""
+        return self._run(self._health())
+
+    async def _health(self) -> dict[str, Health]:
+        return self._router.health()
+
+
+class _Events:
+    """An EventStream as a plain iterator."""
+
+    def __init__(self, stream: core.EventStream, loop: _Loop) -> None:
+        self._stream, self._loop = stream, loop
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        try:
+            return self._loop.run(self._next())
+        except (StopAsyncIteration, RouterClosed):
+            raise StopIteration from None
+
+    async def _next(self) -> Event:
+        return await anext(self._stream)

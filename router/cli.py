@@ -1,0 +1,400 @@
+"""The command line: `router demo`, `router sim`, `router cancel` and `router venues`.
+
+Credentials come from the environment, never from arguments, which other users of the machine can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import attrs
+import click
+
+from router import registry
+from router.core import Router
+from router.errors import RouterError, VenueError
+from router.model import Cancel, IdKind, plain
+from router.report import CancelReport, Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from router.testing import Simulator
+    from router.venue import Adapter, Spec
+
+__all__ = ["DONE", "NOT_SENT", "REFUSED", "UNKNOWN", "USAGE", "main"]
+
+DONE: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+UNKNOWN: Final = 3
+NOT_SENT: Final = 4
+CODES: Final = {
+    Outcome.CONFIRMED: DONE,
+    Outcome.REFUSED: REFUSED,
+    Outcome.NOT_SENT: NOT_SENT,
+    Outcome.UNKNOWN: UNKNOWN,
+}
+COLOURS: Final = {
+    Outcome.CONFIRMED: "green",
+    Outcome.REFUSED: "yellow",
+    Outcome.NOT_SENT: "cyan",
+    Outcome.UNKNOWN: "magenta",
+}
+WIDE: Final = 1000  # columns when nobody looks: a pipe has no edge at which to break an id
+
+
+class Failure(Exception):
+    """One line for stderr, and the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script `router`."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        return int(cli.main(arguments, prog_name="router", standalone_mode=False) or DONE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code, as_json=as_json)
+    except Failure as error:
+        return _fail(str(error), error.code, as_json=as_json)
+    except click.Abort:
+        return _fail("interrupted; what was sent may have been executed", UNKNOWN, as_json=as_json)
+    except Exception:  # noqa: BLE001 - Python's own exit code for a bug is 1, which would say "refused"
+        traceback.print_exc()
+        return UNKNOWN
+
+
+def _fail(message: str, code: int, *, as_json: bool) -> int:
+    _complain(message)
+    if as_json:
+        _print_json({"error": _visible(message)})
+    return code
+
+
+def _complain(message: str) -> None:
+    click.echo(f"router: {_visible(message)}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="venue-router", prog_name="router")
+def cli() -> None:
+    """One cancel() across exchanges that have nothing in common."""
+
+
+# -- cancel
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise click.BadParameter(f"{value:g} is not a number of seconds greater than 0")
+    return value
+
+
+@cli.command()
+@click.argument("venue")
+@click.argument("order_id", metavar="ID")
+@click.option("--kind", metavar="KIND", help=f"What the id names: {', '.join(IdKind)}.  [default: {IdKind.ORDER}]")
+@click.option("--symbol", help="The order's symbol, where the venue needs it.")
+@click.option(
+    "--deadline", type=float, callback=_seconds, metavar="SECONDS", help="Until the report.  [default: the venue's]"
+)
+@click.option("--settle", type=float, callback=_seconds, metavar="SECONDS", help="If UNKNOWN, go on asking this long.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report (or the error) as one JSON object.")
+def cancel(
+    venue: str,
+    order_id: str,
+    kind: str | None,
+    symbol: str | None,
+    deadline: float | None,
+    settle: float | None,
+    as_json: bool,
+) -> int:
+    """Cancel one order, and say what is known of it.
+
+    VENUE is one of those that `router venues` lists; no other is connected. Its credentials come from environment
+    variables: without them the error names them, and `router sim` prints a set to try.
+
+    \b
+    Exit codes:
+      0  done: the venue confirmed it
+      1  refused by the venue
+      2  usage: bad input, missing credentials, unknown venue or kind; nothing was sent
+      3  unknown: it may or may not have been executed (interrupted included)
+      4  not sent: the venue can't be reached, refuses the login or has no words for it
+    """  # noqa: D301 - click reads the \b
+    adapter, request = _prepare(venue, order_id, kind, symbol)
+    report = asyncio.run(_cancel(adapter, request, deadline, settle))
+    if as_json:
+        _print_json(attrs.asdict(report, filter=lambda attribute, _: attribute.name != "settle"))
+    else:
+        _print(_report_table(report))
+    return CODES[report.outcome]
+
+
+def _prepare(venue: str, order_id: str, kind: str | None, symbol: str | None) -> tuple[Adapter, Cancel]:
+    """Everything that can be wrong before there is a connection."""
+    try:
+        request = Cancel(venue, order_id, kind, symbol)
+        found = registry.adapter(venue)
+    except (RouterError, ValueError, TypeError) as error:
+        raise Failure(str(error), USAGE) from None
+    try:
+        return registry.from_environ(venue, os.environ), request
+    except (ValueError, TypeError, OSError) as error:
+        known = found.from_environ.__doc__ or "see its documentation"
+        raise Failure(f"{error} (from the environment: {known})", USAGE) from None
+
+
+async def _cancel(adapter: Adapter, request: Cancel, deadline: float | None, settle: float | None) -> CancelReport:
+    router = Router({request.venue: adapter})
+    try:
+        await router.open()
+    except VenueError as error:
+        raise Failure(f"not sent: {error}", NOT_SENT) from None
+    try:
+        report = await router.cancel(request, deadline=deadline)
+        return report if settle is None else await report.settled(settle)
+    finally:
+        await router.close()
+
+
+def _report_table(report: CancelReport) -> Table:
+    request, reason = report.request, report.reason
+    table = _table("", "", show_header=False)
+    for name, value in (
+        ("asked", " ".join(filter(None, ("cancel", request.kind, request.id, request.symbol, "on", request.venue)))),
+        ("outcome", _coloured(report.outcome)),
+        ("status", report.status),
+        ("reason", reason and f"{reason.name} ({reason.value})"),
+        ("words", report.text),
+        *(("order", _order(order)) for order in report.orders),
+        ("sent", report.sent_at),
+        ("answered", report.answered_at),
+        ("round trip", _round_trip(report)),
+    ):
+        table.add_row(name, _cell("-" if value in (None, "") else value))
+    return table
+
+
+def _order(order: Any) -> str:
+    """One order that was taken, or as it was last known."""
+    filled = None if order.cum_quantity is None else f"filled {plain(order.cum_quantity)}"
+    return " ".join(filter(None, (order.kind, order.order_id, order.symbol, order.status, filled)))
+
+
+def _round_trip(report: CancelReport) -> str | None:
+    if report.sent_at is None or report.answered_at is None:
+        return None
+    return f"{(report.answered_at - report.sent_at).total_seconds() * 1000:.1f} ms"
+
+
+# -- sim
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print addresses and keys as one JSON object, and go on running.")
+def sim(as_json: bool) -> int:
+    """Run a simulator of every venue, until Ctrl-C.
+
+    Each is a real server on this machine, with throw-away keys that it prints, for any client to use.
+    """
+    with suppress(KeyboardInterrupt):  # where the loop takes no signal handlers
+        return asyncio.run(_simulate(as_json))
+    return DONE
+
+
+async def _simulate(as_json: bool) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        running: dict[str, Simulator] = {}
+        for name, found in _loaded(registry.SIMULATORS).items():
+            running[name] = await stack.enter_async_context(found())
+        if not running:
+            raise Failure("no simulator is installed", USAGE)
+        _show_simulators(running, as_json=as_json)
+        await stop.wait()
+    return DONE
+
+
+def _loaded(group: str) -> dict[str, Any]:
+    """What can be imported of a group; what cannot is named on stderr."""
+    found = registry.installed(group)
+    for error in found.values():
+        if isinstance(error, VenueError):
+            _complain(str(error))
+    return {name: each for name, each in found.items() if not isinstance(each, VenueError)}
+
+
+def _show_simulators(running: dict[str, Simulator], *, as_json: bool) -> None:
+    if as_json:
+        _print_json({name: {"url": each.url, "environment": each.environment} for name, each in running.items()})
+        return
+    table = _table("venue", "url", "name", "value")
+    for name, each in running.items():
+        for number, (key, value) in enumerate(each.environment.items()):
+            table.add_row(*map(_cell, ("" if number else name, "" if number else each.url, key, value)))
+    _print(table)
+    variables = [item for each in running.values() for item in each.environment.items()]
+    _write("".join(f"export {key}={shlex.quote(value)}\n" for key, value in variables))
+    _write("Running until Ctrl-C.\n")
+
+
+# -- demo
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON.")
+def demo(as_json: bool) -> int:
+    """Show it all on simulators: orders on every venue, cancelled every way, and every outcome. No credentials needed.
+
+    Exit code 0 only if every step came out as it should, else 1.
+    """
+    steps = asyncio.run(_perform(_loaded(registry.DEMOS).values()))
+    ok = bool(steps) and all(step.ok for step in steps)
+    if as_json:
+        _print_json({"ok": ok, "steps": [attrs.asdict(step) | {"ok": step.ok} for step in steps]})
+    else:
+        _print(_steps_table(steps))
+        _print(_verdict(steps))
+    return int(not ok)
+
+
+async def _perform(demos: Iterable[Callable[[Callable[[Any], None]], Any]]) -> list[Any]:
+    """The steps of all demos, each shown for as long as the next one takes. See adapters.demo for what a step is."""
+    with _console(sys.stderr).status("starting") as status:
+        return [
+            step
+            for run in demos
+            for step in await run(lambda step: status.update(f"{_visible(step.venue)}: {_visible(step.title)}"))
+        ]
+
+
+def _steps_table(steps: Sequence[Any]) -> Table:
+    table = _table("", "step", "venue", "asked", "outcome", "status", "words", "ms")
+    for number, step in enumerate(steps, 1):
+        words = step.text if step.ok else f"{step.text} <-- {step.complaint}"
+        cells = (number, step.title, step.venue, step.asked, _coloured(step.outcome), step.status or "-", words)
+        table.add_row(*map(_cell, (*cells, f"{step.milliseconds:.1f}")), style=None if step.ok else "bold red")
+    return table
+
+
+def _verdict(steps: Sequence[Any]) -> str:
+    wrong = [str(number) for number, step in enumerate(steps, 1) if not step.ok]
+    if not steps:
+        return "Nothing was shown: no demo could be run."
+    if wrong:
+        return f"Of {len(steps)} steps, {len(wrong)} came out differently: {', '.join(wrong)}."
+    return f"All {len(steps)} steps came out as they should."
+
+
+# -- venues
+
+
+@cli.command()
+def venues() -> int:
+    """List the installed venues and what each can do. No credentials needed."""
+    table = _table("venue", "cancels by", "symbol needed for", "orders", "lists", "replaces", "documentation")
+    for name, found in registry.installed().items():
+        if isinstance(found, VenueError):
+            table.add_row(_cell(name), _cell(found.text), style="red")
+        else:
+            table.add_row(*map(_cell, (name, *_abilities(found.declared))))
+    _print(table)
+    return DONE
+
+
+def _abilities(spec: Spec) -> list[str]:
+    sets = (spec.cancel_kinds, spec.needs_symbol, spec.order_types, spec.lists, spec.replaces)
+    return [*(", ".join(sorted(words)) or "-" for words in sets), spec.docs_url]
+
+
+# -- showing
+
+
+def _console(file: Any = None) -> Console:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+
+    console = Console(file=file, highlight=False)
+    return console if console.is_terminal else Console(file=file, highlight=False, width=WIDE)
+
+
+def _print(shown: Any) -> None:
+    console = _console()
+    with console.capture() as printed:
+        console.print(shown, markup=False)
+    _write(printed.get())
+
+
+def _write(text: str) -> None:
+    """To stdout, whether or not anybody still reads it: the exit code tells the outcome, and nothing else."""
+    try:
+        click.echo(text, nl=False, color=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _table(*columns: str, show_header: bool = True) -> Table:
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+
+    table = Table(show_header=show_header)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cell(value: Any) -> Any:
+    """Text that is shown as it is: a venue's words are neither markup nor escape sequences."""
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    return value if isinstance(value, Text) else Text(_visible(str(value)))
+
+
+def _coloured(outcome: Outcome) -> Any:
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    return Text(outcome.upper(), style=COLOURS[outcome])
+
+
+def _visible(text: str) -> str:
+    """One line without anything that a terminal would obey."""
+    return "".join(
+        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
+
+def _print_json(value: Any) -> None:
+    _write(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+if __name__ == "__main__":
+    main()
