@@ -1,4 +1,4 @@
-"""A B2TRADER venue on 127.0.0.1, for tests: its tokens, its REST order endpoints, and the faults it can be told to have.
+"""The REST endpoints: from a request to its answer, and the faults that the venue can be told to have.
 
 One request, in this order; whatever refuses it, its answer passes the gate like any other:
 
@@ -7,105 +7,37 @@ One request, in this order; whatever refuses it, its answer passes the gate like
 3. Bearer token (401), accountId header (missing 400, foreign 403), media-type version (unknown 400), body (400), id (404).
 4. The desk executes it. The answer is written down now, whenever it may be sent.
 
-The venue documents no error bodies for these endpoints and no status code per error: both are assumed, both are switches.
+The venue documents no status code per error: those above are assumed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import secrets
-import time
 from collections.abc import Callable
 from decimal import Decimal
-from http import HTTPStatus
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
-import jwt
 from aiohttp import web
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
-from adapters.b2trader.desk import (
-    Desk,
-    Family,
-    Market,
-    Order,
-    Refusal,
-    Stop,
-    StopCancelMode,
-    markets,
-    read_ticket,
-    ticks,
-)
+from adapters.b2trader.simulator.calls import REDIRECTED, Call, read_call
+from adapters.b2trader.simulator.desk import Desk, Family, StopCancelMode
+from adapters.b2trader.simulator.errors import ErrorStyle, error
+from adapters.b2trader.simulator.formats import ticks
+from adapters.b2trader.simulator.markets import Market, markets
+from adapters.b2trader.simulator.orders import Order, Stop
+from adapters.b2trader.simulator.refusal import Refusal, invalid, not_found, unauthorized
+from adapters.b2trader.simulator.tickets import read_ticket
+from adapters.b2trader.simulator.tokens import Tokens
 from router.testing import QUIET, Fate, Received, Simulator
 
-__all__ = ["B2TraderSimulator", "ErrorStyle"]
+__all__ = ["B2TraderSimulator"]
 
-ErrorStyle: TypeAlias = Literal["problem", "errors", "empty", "html"]
-
-LARGEST_BODY = 64 * 1024
-ISSUER = "b2trader-simulator"
-VERSIONS = frozenset({"3.0", "4.0"})
-TRADING = frozenset({"orders", "stop-orders"})
-REDIRECTED = "/redirected"
+LARGEST_BODY: Final = 64 * 1024
+VERSIONS: Final = frozenset({None, "3.0", "4.0"})
+TRADING: Final = frozenset({"orders", "stop-orders"})
 FAMILIES: Final[dict[str, Family]] = {"v3": "spot", "cfd/v4": "cfd", "perpetual/v4": "perp"}
-ENDPOINT = re.compile(
-    r"/frontoffice/api/(?P<base>v3|v4|cfd/v4|perpetual/v4)"
-    r"/(?P<route>stop-orders|orders|access-token|accounts)(?:/(?P<key>[^/]+))?"
-)
-
-
-@frozen
-class _Call:
-    """One request, read. route: "orders", "stop-orders", "access-token", "accounts", "redirected" or "elsewhere"."""
-
-    method: str
-    raw_path: str
-    base: str
-    route: str
-    key: str | None
-    headers: dict[str, str] = field(repr=False)
-    raw: bytes | None = field(repr=False)  # None: too large
-
-    @property
-    def command(self) -> str:
-        return f"{self.method} {self.route}"
-
-    @property
-    def body(self) -> Any:
-        """Decoded JSON with exact decimals, else the text."""
-        raw = self.raw or b""
-        try:
-            return json.loads(raw, parse_float=Decimal)
-        except (ValueError, ArithmeticError, RecursionError):
-            return raw.decode(errors="replace")
-
-
-async def _read(request: web.Request) -> _Call:
-    try:
-        raw: bytes | None = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raw = None
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    base, route, key = _endpoint(request.path)
-    return _Call(request.method, request.raw_path, base, route, key, headers, raw)
-
-
-def _endpoint(path: str) -> tuple[str, str, str | None]:
-    if path.startswith(REDIRECTED):
-        return "", REDIRECTED[1:], None
-    found = ENDPOINT.fullmatch(path)
-    return (found["base"], found["route"], found["key"]) if found else ("", "elsewhere", None)
-
-
-def _version(content_type: str) -> str | None:
-    """The media-type parameter x-api-version; None if there is none."""
-    for parameter in content_type.split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "x-api-version":
-            return value.strip().strip('"')
-    return None
 
 
 @define(eq=False, kw_only=True)
@@ -143,9 +75,8 @@ class B2TraderSimulator(Simulator):
     retry_after: int = 1
     """Seconds, in the header of a 429."""
 
-    tokens_issued: int = field(default=0, init=False)
     desk: Desk = field(init=False, default=Factory(lambda self: Desk(self.markets, self.clock), takes_self=True))
-    _secret: bytes = field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
+    _tokens: Tokens = field(factory=Tokens, init=False, repr=False)
     _runner: web.AppRunner | None = field(default=None, init=False, repr=False)
     _stopped: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
     _url: str = field(default="", init=False)
@@ -203,16 +134,17 @@ class B2TraderSimulator(Simulator):
         """How many requests came because a client followed a 302."""
         return sum(item.command.endswith(f" {REDIRECTED[1:]}") for item in self.received)
 
+    @property
+    def tokens_issued(self) -> int:
+        return self._tokens.issued
+
     def token(self) -> str:
         """A fresh access token, as the exchange would issue it."""
-        self.tokens_issued += 1
-        now = int(time.time())
-        claims = {"sub": self.account_id, "iat": now, "exp": now + int(self.token_life), "iss": ISSUER}
-        return jwt.encode(claims, self._secret, algorithm="HS256")
+        return self._tokens.issue(self.account_id, self.token_life)
 
     def expire_tokens(self) -> None:
         """Every token issued so far is invalid from now on, whatever its `exp`."""
-        self._secret = secrets.token_bytes(32)  # not a list: two tokens of one second are the same string
+        self._tokens.revoke()
 
     def activate(self, stop_id: str) -> Order:
         """The market reaches a waiting stop: the order it becomes."""
@@ -229,7 +161,7 @@ class B2TraderSimulator(Simulator):
     # -- one request
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        call = await _read(request)
+        call = await read_call(request)
         message = {"path": call.raw_path, "body": call.body}
         await self.record(Received(0, call.command, message, call.headers))
         switchable = call.route in TRADING or self.switches.only is not None
@@ -251,22 +183,30 @@ class B2TraderSimulator(Simulator):
             request.transport.abort()
         return web.Response()  # never sent: the transport is closed
 
-    def _answer(self, call: _Call, *, switchable: bool) -> web.Response:
+    def _answer(self, call: Call, *, switchable: bool) -> web.Response:
         if switchable and self.fail_next and self.switches.cover(call.command):
             return self._override(self.fail_next.pop(0), call)
         try:
             return web.json_response(self._execute(call))
         except Refusal as refusal:
-            return self._error(refusal)
+            return error(refusal, self.error_style)
 
-    def _execute(self, call: _Call) -> Any:
+    def _override(self, status: int, call: Call) -> web.Response:
+        response = error(Refusal(status, "overridden", "Overridden"), self.error_style)
+        if status == 429:
+            response.headers["Retry-After"] = str(self.retry_after)
+        if 300 <= status < 400:
+            response.headers["Location"] = f"{REDIRECTED}{call.raw_path}"
+        return response
+
+    def _execute(self, call: Call) -> Any:
         if call.raw is None:
             raise Refusal(413, "too_large", "Payload Too Large")
         match call.method, call.base, call.route, call.key:
             case "POST", "v4", "access-token", None:
                 return self._exchange(call)
             case "GET", "v3", "accounts", None:
-                self._authenticate(call)
+                self._tokens.check(call.headers.get("authorization", ""))
                 return [self._account()]
             case "POST", "v3" | "cfd/v4" | "perpetual/v4", "orders" | "stop-orders", None:
                 self._admit(call)
@@ -274,36 +214,26 @@ class B2TraderSimulator(Simulator):
             case "DELETE", "v3", "orders" | "stop-orders", str(key):
                 self._admit(call)
                 return {"order": self._cancel(call, key).json()}
-        raise Refusal(404, "not_found", "Not Found")
+        raise not_found()
 
     # -- who asks
 
-    def _exchange(self, call: _Call) -> dict[str, str]:
+    def _exchange(self, call: Call) -> dict[str, str]:
         token = call.body.get("token") if isinstance(call.body, dict) else None
         if not isinstance(token, str):
-            raise Refusal(400, "validation_error", "token is required")
+            raise invalid("token is required")
         if token != self.offline_token:
-            raise Refusal(401, "unauthorized", "Unauthorized")
+            raise unauthorized()
         return {"accessToken": self.token()}
 
-    def _authenticate(self, call: _Call) -> None:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise Refusal(401, "unauthorized", "Unauthorized")
-        try:
-            jwt.decode(token, self._secret, algorithms=["HS256"], issuer=ISSUER)
-        except (jwt.InvalidTokenError, ValueError, RecursionError):  # a token's inside is hostile, too
-            raise Refusal(401, "unauthorized", "Unauthorized") from None
-
-    def _admit(self, call: _Call) -> None:
-        self._authenticate(call)
+    def _admit(self, call: Call) -> None:
+        self._tokens.check(call.headers.get("authorization", ""))
         account = call.headers.get("accountid")
         if not account:
-            raise Refusal(400, "validation_error", "accountId header is required")
+            raise invalid("accountId header is required")
         if account != self.account_id:
             raise Refusal(403, "forbidden", "Forbidden")
-        version = _version(call.headers.get("content-type", ""))
-        if version is not None and version not in VERSIONS:
+        if call.version not in VERSIONS:
             raise Refusal(400, "unsupported_api_version", "x-api-version is unknown")
 
     def _account(self) -> dict[str, Any]:
@@ -317,7 +247,9 @@ class B2TraderSimulator(Simulator):
 
     # -- what is asked
 
-    def _place(self, call: _Call, family: Family, body: bytes) -> Order | Stop:
+    def _place(self, call: Call, family: Family, body: bytes) -> Order | Stop:
+        if call.nested:
+            raise invalid("nested too deeply")
         ticket = read_ticket(body)
         place = self.desk.place if call.route == "orders" else self.desk.place_stop
         if not self.desk.exceeds(family, ticket):
@@ -328,40 +260,9 @@ class B2TraderSimulator(Simulator):
             raise Refusal(400, "insufficient_funds", "Insufficient funds")
         return place(family, ticket, reject="InsufficientFunds")
 
-    def _cancel(self, call: _Call, key: str) -> Order | Stop:
+    def _cancel(self, call: Call, key: str) -> Order | Stop:
         if call.route == "orders":
             return self.desk.cancel(key, self.order_cancel_status)
         return self.desk.cancel_stop(
             key, self.stop_cancel_mode, ignored=self.stop_cancel_ignored, activated_visible=self.activated_visible
         )
-
-    # -- errors
-
-    def _override(self, status: int, call: _Call) -> web.Response:
-        response = self._error(Refusal(status, "overridden", "Overridden"))
-        if status == 429:
-            response.headers["Retry-After"] = str(self.retry_after)
-        if 300 <= status < 400:
-            response.headers["Location"] = f"{REDIRECTED}{call.raw_path}"
-        return response
-
-    def _error(self, refusal: Refusal) -> web.Response:
-        style = self.error_style or ("errors" if refusal.status == 400 else "problem")
-        status = refusal.status
-        if style == "errors":
-            return web.json_response({"errors": [{"code": refusal.code, "message": refusal.message}]}, status=status)
-        if style == "problem":
-            return web.json_response(_problem(status), status=status, content_type="application/problem+json")
-        if style == "html":
-            return web.Response(status=status, text=f"<html><h1>{status}</h1></html>", content_type="text/html")
-        return web.Response(status=status)
-
-
-def _problem(status: int) -> dict[str, Any]:
-    known = status in set(HTTPStatus)
-    return {
-        "type": "https://tools.ietf.org/html/rfc9110",
-        "title": HTTPStatus(status).phrase if known else "Error",
-        "status": status,
-        "traceId": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-    }
