@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from router.errors import LoginRefused, VenueError
+from router.errors import LoginRefused, VenueError, VenueUnreachable
 from router.redact import Redactor, Secret
 from router.venue import Renewal
 
@@ -43,7 +43,7 @@ class Bearer:
             except VenueError:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
-                raise LoginRefused(
+                raise VenueUnreachable(
                     self._venue, f"no token: {self._redactor(str(error)) or type(error).__name__}"
                 ) from None
 
@@ -82,6 +82,7 @@ class Bearer:
             raise LoginRefused(self._venue, "the token was refused and there is no way to renew it; pass a fresh one")
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.get_running_loop().create_task(self._once(self._fetch))
+            self._renewal.add_done_callback(_retrieve)
         await asyncio.shield(self._renewal)
 
     async def close(self) -> None:
@@ -109,3 +110,9 @@ class Bearer:
         if not task.cancelled() and task.exception() is not None:
             log.warning("%s: could not renew the token: %s", self._venue, self._redactor(str(task.exception())))
             self._schedule(RETRY_SECONDS)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Whoever waited has heard of it; nobody waiting is no reason for a warning."""
+    if not task.cancelled():
+        task.exception()

@@ -71,21 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    as_json = "--json" in arguments
     try:
         return int(cli.main(arguments, prog_name="router", standalone_mode=False) or DONE)
-    except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code, as_json=as_json)
-    except Failure as error:
-        return _fail(str(error), error.code, as_json=as_json)
-    except click.Abort:
-        return _fail("interrupted; what was sent may have been executed", UNKNOWN, as_json=as_json)
-    except Exception:  # noqa: BLE001 - Python's own exit code for a bug is 1, which would say "refused"
-        traceback.print_exc()
-        return UNKNOWN
+    except Exception as error:  # noqa: BLE001 - Python's own exit code for a bug is 1, which would say "refused"
+        return _explain(error, as_json="--json" in arguments)
 
 
-def _fail(message: str, code: int, *, as_json: bool) -> int:
+def _explain(error: Exception, *, as_json: bool) -> int:
+    """Say what went wrong in one line, and return its exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return USAGE
+        case click.ClickException():
+            message, code = error.format_message(), error.exit_code
+        case Failure():
+            message, code = str(error), error.code
+        case click.Abort():
+            message, code = "interrupted; what was sent may have been executed", UNKNOWN
+        case RouterError() | ValueError() | TypeError():
+            message, code = f"{type(error).__name__}: {error}", UNKNOWN
+        case _:
+            traceback.print_exception(error)
+            return UNKNOWN
     _complain(message)
     if as_json:
         _print_json({"error": _visible(message)})
@@ -294,7 +302,7 @@ async def _perform(demos: Iterable[Callable[[Callable[[Any], None]], Any]]) -> l
 
 
 def _steps_table(steps: Sequence[Any]) -> Table:
-    table = _table("", "step", "venue", "asked", "outcome", "status", "words", "ms")
+    table = _table("", "step", "venue", "asked to cancel", "outcome", "status", "words", "ms")
     for number, step in enumerate(steps, 1):
         words = step.text if step.ok else f"{step.text} <-- {step.complaint}"
         cells = (number, step.title, step.venue, step.asked, _coloured(step.outcome), step.status or "-", words)
@@ -358,9 +366,10 @@ def _write(text: str) -> None:
 
 
 def _table(*columns: str, show_header: bool = True) -> Table:
+    from rich import box  # noqa: PLC0415 - slow to import
     from rich.table import Table  # noqa: PLC0415 - slow to import
 
-    table = Table(show_header=show_header)
+    table = Table(box=box.SIMPLE_HEAD, show_header=show_header)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

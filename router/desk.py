@@ -74,7 +74,7 @@ class Desk:
             return future
         operation = Operation(command, request, self)
         self._cancels[command] = operation
-        self._mark(command)
+        self._mark(command, asked=True)
         return self._send(operation, due)
 
     def submit(self, order: Order, deadline: float | None) -> asyncio.Future[SubmitReport]:
@@ -141,13 +141,13 @@ class Desk:
         operation.finish(Reply(outcome=Outcome.NOT_SENT, text=text))
         return future
 
-    def _mark(self, command: Cancel) -> None:
-        """Its orders' end will be our doing."""
+    def _mark(self, command: Cancel, *, asked: bool) -> None:
+        """Whether its orders' end, when it comes, will be our doing."""
         named = command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}
         found = self.ledger.named(command.id) if named else [self.ledger.find(command.id)]
         for entry in found:
             if entry is not None:
-                entry.asked = True
+                entry.asked = asked
 
     # -- Listener: what the adapter hears
 
@@ -197,7 +197,9 @@ class Desk:
     # -- Owner: what the callers hear
 
     def closed(self, operation: Operation, reply: Reply) -> None:
-        if isinstance(operation.command, Order) and isinstance(operation.subject, Entry):
+        if isinstance(operation.command, Cancel) and reply.outcome is not Outcome.CONFIRMED:
+            self._mark(operation.command, asked=False)
+        elif isinstance(operation.command, Order) and isinstance(operation.subject, Entry):
             if reply.outcome is Outcome.NOT_SENT:
                 self.ledger.forget(operation.subject)
             elif reply.outcome is Outcome.REFUSED:

@@ -88,6 +88,8 @@ class Operation:
     """The last attempt was declined for its token."""
     carrier: Any = None
     """What the adapter keeps of it while it is on the wire."""
+    follow: Any = None
+    """The request that an answer asked for, to complete this one."""
     written: float = 0.0
     """Monotonic time of the last write."""
     sent_at: datetime | None = None

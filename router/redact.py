@@ -20,6 +20,7 @@ _NAMES = (
 )
 _JSON = re.compile(rf'(\\*"(?:{_NAMES})\\*"\s*:\s*)(\\*")[^"\\]*', re.IGNORECASE)
 _QUERY = re.compile(r"([?&](?:api_?key|jwt|access_?token|token|signature)=)[^&\s\"'#]*", re.IGNORECASE)
+_USERINFO = re.compile(r"(://)[^/@\s\"']+(@)")
 _SHAPES = re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*|qfex_secret_\w+|(?i:bearer\s+)[\w.~+/=-]{8,}")
 
 
@@ -70,6 +71,7 @@ class Redactor:
             text = self._exact.sub(HIDDEN, text)
         text = _JSON.sub(rf"\1\2{HIDDEN}", text)
         text = _QUERY.sub(rf"\1{HIDDEN}", text)
+        text = _USERINFO.sub(rf"\1{HIDDEN}\2", text)
         return Shown(_SHAPES.sub(HIDDEN, text))
 
 

@@ -7,7 +7,7 @@ request (Outcome), and why (CxlRejReason, OrdRejReason).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any, NoReturn, Self
@@ -300,7 +300,7 @@ class SessionState(StrEnum):
 
 @frozen(kw_only=True)
 class Health:
-    """How one venue is. ok: ready, and nothing to warn of. since: of the state, aware UTC.
+    """How one venue is. ok: ready, with a token that has not ended. since: of the state, aware UTC.
 
     outstanding: commands on the wire that still have a waiting caller; unknown: commands whose outcome is in doubt;
     garbled: frames that could not be read; token_expires_at: of a bearer token, where known.
@@ -317,4 +317,5 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        return self.state is SessionState.READY and not self.warning
+        ended = self.token_expires_at is not None and self.token_expires_at <= datetime.now(UTC)
+        return self.state is SessionState.READY and not ended

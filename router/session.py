@@ -35,6 +35,7 @@ from router.venue import (
     Command,
     Execution,
     Frame,
+    Item,
     Listener,
     Reading,
     Renewal,
@@ -231,9 +232,19 @@ class Session:
         operation.waits_for = f"{self._name}: no connection by the deadline"
         task.add_done_callback(lambda _: self._calls.pop(operation, None))
 
-    async def _exchange(self, operation: Operation, wire: Wire) -> None:
-        pending = Pending(wire, asyncio.get_running_loop().time(), operation)
+    async def _exchange(self, operation: Operation, wire: Wire | None) -> None:
+        """Request and answer, and what the answer asks for: a new attempt with a fresh token, or a further request."""
+        while wire is not None:
+            token = await self._attempt(operation, wire)
+            if operation.follow is not None:
+                wire, operation.follow = operation.follow, None
+            elif not (operation.wants_token and await self._renew(operation, token)):
+                wire = None
+
+    async def _attempt(self, operation: Operation, wire: Wire) -> Secret | None:
+        """One request. Returns the token it was sent with."""
         token: Secret | None = None
+        pending = Pending(wire, asyncio.get_running_loop().time(), operation)
         try:
             token = await self._bearer.token() if wire.bearer else None
             frame = await self._request(wire, token, lambda: operation.wrote(asyncio.get_running_loop().time()))
@@ -246,7 +257,16 @@ class Session:
                 self._unsent(operation, str(error))
         else:
             self._take(frame, pending)
-            await self._perhaps_renew(operation, wire, token)
+        return token
+
+    async def _renew(self, operation: Operation, refused: Secret | None) -> bool:
+        """A 401 was not executed: one renewal for all who wait. False: no new attempt can be made."""
+        operation.wants_token = False
+        try:
+            await self._bearer.renew(refused)
+        except VenueError as error:
+            self._unsent(operation, error.text)
+        return operation.phase is not Phase.DONE
 
     async def _request(self, wire: Wire, token: Secret | None, connected: Callable[[], None]) -> Frame:
         if self._link is None or self._link.http is None:
@@ -264,19 +284,6 @@ class Session:
         """The request may have been executed, and its answer will never come."""
         self._listener.lost(operation)
         operation.doubt(operation.unknown(self._redact(text)))
-
-    async def _perhaps_renew(self, operation: Operation, wire: Wire, refused: Secret | None) -> None:
-        """A 401 was not executed: renew once for all, and make one new attempt."""
-        if operation.phase is not Phase.HELD or not operation.wants_token:
-            return
-        operation.wants_token = False
-        try:
-            await self._bearer.renew(refused)
-        except VenueError as error:
-            self._unsent(operation, error.text)
-        else:
-            if operation.phase is Phase.HELD:
-                await self._exchange(operation, wire)
 
     # -- the session's own requests
 
@@ -336,12 +343,19 @@ class Session:
     # -- frames
 
     def _take(self, frame: Frame, request: Pending | None) -> None:
-        """One frame in: find whose it is, tell the ledger, then the callers. request: what an HTTP frame answers."""
+        """One frame in. request: what an HTTP frame answers. Nothing in a frame can harm the connection."""
         try:
             items = read(self._codec, frame, time.time())
         except Garbled as error:
             self._skip(error, frame, request)
             return
+        try:
+            self._tell(items, frame, request)
+        except Exception:
+            log.exception("%s: a mistake of ours in taking in a frame", self._name)
+
+    def _tell(self, items: list[Item], frame: Frame, request: Pending | None) -> None:
+        """Find whose it is, tell the ledger, then the callers."""
         answers = [item for item in items if isinstance(item, Answer | Snapshot)]
         matched = [(pending, answer) for answer in answers for pending in self._meant(answer, request)]
         for pending, answer in matched:
@@ -366,7 +380,9 @@ class Session:
     def _settle(self, pending: Pending, item: Answer | Snapshot, frame: Frame) -> None:
         pending.heard = True
         if pending.answer is not None:
-            if isinstance(item, Snapshot) or item.final or pending.wire.acknowledged:
+            if isinstance(item, Answer) and item.outcome is None and pending.wire.acknowledged:
+                item = evolve(item, outcome=Outcome.CONFIRMED, final=True)
+            if isinstance(item, Snapshot) or item.final:
                 self._outstanding.discard(pending)
                 if not pending.answer.done():
                     pending.answer.set_result(item)
@@ -381,10 +397,18 @@ class Session:
         if answer.then is not None:
             operation.note(answer.text)
             operation.acknowledged = True
-            self._calls[operation] = asyncio.get_running_loop().create_task(self._exchange(operation, answer.then))
+            self._continue(operation, answer.then)
             return
         raw = self._redact(frame.body.decode("utf-8", "replace"))
         self._listener.answered(operation, evolve(answer, text=self._redact(answer.text)), raw)
+
+    def _continue(self, operation: Operation, wire: Wire) -> None:
+        """Send what completes the request: over HTTP in its own task, which is about to look."""
+        if wire.via is Via.HTTP:
+            operation.follow = wire
+        else:
+            self._outstanding.discard(operation.carrier)
+            self._write(operation, wire)
 
     def _retry(self, operation: Operation, wire: Wire, answer: Answer) -> bool:
         """Prepare a new attempt of what was not executed. False: none is left."""
@@ -443,8 +467,8 @@ class Session:
     def _warning(self, expires: datetime | None) -> str:
         if expires is None or self._bearer.renews:
             return ""
-        left = (expires - datetime.now(UTC)).total_seconds()
-        return f"the token {'has expired' if left <= 0 else f'expires in {left:.0f} s'} and cannot be renewed"
+        tense = "expired" if expires <= datetime.now(UTC) else "expires"
+        return f"the token {tense} at {expires:%Y-%m-%d %H:%M:%S} UTC and cannot be renewed"
 
 
 def _nothing() -> None:

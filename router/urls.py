@@ -20,7 +20,7 @@ def checked_url(url: str, venue: str, *, scheme: str) -> str:
         _ = parts.port
     except ValueError:
         host = None
-    if host is None or any(ord(char) <= 32 for char in url):
+    if host is None or parts.username is not None or any(ord(char) <= 32 for char in url):
         raise ValueError(f"{venue}: url was {redact(url)!r}; it must be {scheme}://host")
     if parts.scheme == scheme or (parts.scheme == _SECURE[scheme] and _is_loopback(host)):
         return url

@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from router.errors import Garbled
 from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
-from router.redact import Secret
+from router.redact import Secret, redact
 from router.report import CxlRejReason, ExecType, Health, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Spec:
 
     title: str
     docs_url: str
-    url: str | None = None
+    url: str | None = field(default=None, repr=lambda url: repr(url and redact(url)))
     http_url: str | None = None
     deadline: float = 5.0
     login_timeout: float = 10.0

@@ -24,18 +24,18 @@ WORKED = {"ok", "success"}
 FAILED = {"error", "failed", "fail"}
 
 # Words of a refusal, from the documented error names and rules of create and cancel, and what they mean for each.
-REFUSALS: tuple[tuple[str, CxlRejReason, OrdRejReason], ...] = (
-    ("already filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER),
-    ("fully filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER),
-    ("already cancel", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER),
-    ("already closed", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER),
-    ("not open", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER),
-    ("order not found", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER),
-    ("unknown order", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER),
-    ("invalid signature", CxlRejReason.OTHER, OrdRejReason.OTHER),
-    ("invalid leverage", CxlRejReason.OTHER, OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC),
-    ("insufficient margin", CxlRejReason.OTHER, OrdRejReason.ORDER_EXCEEDS_LIMIT),
-    ("amount must be greater than zero", CxlRejReason.OTHER, OrdRejReason.INCORRECT_QUANTITY),
+REFUSALS: tuple[tuple[str, CxlRejReason, OrdRejReason, OrdStatus | None], ...] = (
+    ("already filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER, OrdStatus.FILLED),
+    ("fully filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER, OrdStatus.FILLED),
+    ("already cancel", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, OrdStatus.CANCELED),
+    ("already closed", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, None),
+    ("not open", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, None),
+    ("order not found", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER, None),
+    ("unknown order", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER, None),
+    ("invalid signature", CxlRejReason.OTHER, OrdRejReason.OTHER, None),
+    ("invalid leverage", CxlRejReason.OTHER, OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC, None),
+    ("insufficient margin", CxlRejReason.OTHER, OrdRejReason.ORDER_EXCEEDS_LIMIT, None),
+    ("amount must be greater than zero", CxlRejReason.OTHER, OrdRejReason.INCORRECT_QUANTITY, None),
 )
 
 
@@ -93,11 +93,10 @@ def _answer(worked: bool, text: str, order_hash: str | None, verb: str | None) -
     facts: dict[str, Any] = {"keys": keys, "sole": order_hash is None, "rivals": frozenset({CANCEL, ADD})}
     if worked:
         return Answer(**facts, outcome=Outcome.CONFIRMED, order_id=order_hash, text="success")
-    for words, cancel_reason, order_reason in REFUSALS:
+    for words, cancel_reason, order_reason, status in REFUSALS:
         if words in text.lower():
-            return Answer(
-                **facts, outcome=Outcome.REFUSED, cancel_reason=cancel_reason, order_reason=order_reason, text=text
-            )
+            reasons: dict[str, Any] = {"cancel_reason": cancel_reason, "order_reason": order_reason}
+            return Answer(**facts, **reasons, outcome=Outcome.REFUSED, status=status, text=text)
     return Answer(**facts, outcome=Outcome.UNKNOWN, text=text or "failed, without a reason")
 
 

@@ -59,6 +59,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._opened: asyncio.Future[None]
         self._closed: asyncio.Future[None]
         self._timer: asyncio.TimerHandle | None = None
+        self._closer: asyncio.TimerHandle | None = None
         self._heard = False
         self._why = ""
         self.headers: Mapping[str, str] = {}
@@ -129,8 +130,8 @@ class WebSocket(asyncio.BufferedProtocol):
                 self._transport.write(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
-        if self._protocol.close_expected() and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.abort, "no close from the server")
+        if self._protocol.close_expected() and self._closer is None:
+            self._closer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.abort, "no close from the server")
 
     # -- receiving: asyncio calls these
 
@@ -153,8 +154,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._handle()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._closer):
+            if timer is not None:
+                timer.cancel()
         self._transport = None
         self._protocol.receive_eof()
         why = self._why or self._reason(exc)
