@@ -19,6 +19,7 @@ from router.errors import CannotExpress
 from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
 from router.operation import Operation, Phase, Reply
+from router.redact import Sealed
 from router.report import (
     CancelReport,
     CxlRejReason,
@@ -167,7 +168,7 @@ class Desk:
                 self._reconsidering = True
                 asyncio.get_running_loop().call_soon(self._reconsider)
 
-    def answered(self, operation: Operation, answer: Answer, raw: str) -> None:
+    def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
         self._settler.answered(operation, answer, raw)
 
     def lost(self, operation: Operation) -> None:
@@ -225,7 +226,7 @@ class Desk:
             origin=reply.origin,
             sent_at=operation.sent_at,
             answered_at=reply.answered_at,
-            raw=reply.raw,
+            frame=reply.raw,
             settle=self._settle(operation, reply),
         )
 
@@ -254,7 +255,7 @@ class Desk:
             origin=reply.origin,
             sent_at=operation.sent_at,
             answered_at=reply.answered_at,
-            raw=reply.raw,
+            frame=reply.raw,
             order_id=(state.order_id if state else None) or reply.order_id,
             kind=state.kind if state else reply.kind,
             client_order_id=known.client_order_id if known else None,

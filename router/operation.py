@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from attrs import define, field, frozen
 
 from router.model import Cancel, IdKind, Order
+from router.redact import Sealed
 from router.report import CxlRejReason, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
 __all__ = ["Operation", "Owner", "Phase", "Reply"]
@@ -48,7 +49,7 @@ class Reply:
     order_id: str | None = None
     client_order_id: str | None = None
     kind: IdKind = IdKind.ORDER
-    raw: str = ""
+    raw: Sealed | None = None
     answered_at: datetime | None = None
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NewType
+from functools import lru_cache
 
-__all__ = ["Redactor", "Secret", "redact"]
+__all__ = ["Redactor", "Sealed", "Secret", "redact"]
 
 HIDDEN = "[redacted]"
+MAX_WORD = 40
 
 _NAMES = (
     "signature|secret(?:_?key)?|private_?key|api_?key|jwt|password|passphrase|mnemonic|authorization|hmac_signature"
@@ -44,10 +45,6 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-Shown = NewType("Shown", str)
-"""Text that has passed a redactor."""
-
-
 class Redactor:
     """Removes secrets from text. exact: values to remove wherever they stand, each at least 6 characters long."""
 
@@ -62,17 +59,41 @@ class Redactor:
             self._learnt = [*self._learnt[-3:], secret.reveal()]
             self._compile()
 
+    def word(self, text: str) -> str:
+        """The same for short texts that come again and again, as a venue's status words do."""
+        return self._words(text) if len(text) <= MAX_WORD else self(text)
+
     def _compile(self) -> None:
+        self._words = lru_cache(maxsize=1024)(self.__call__)
         values = sorted({*self._values, *self._learnt}, key=len, reverse=True)
         self._exact = re.compile("|".join(map(re.escape, values))) if values else None
 
-    def __call__(self, text: str) -> Shown:
+    def __call__(self, text: str) -> str:
         if self._exact is not None:
             text = self._exact.sub(HIDDEN, text)
         text = _JSON.sub(rf"\1\2{HIDDEN}", text)
         text = _QUERY.sub(rf"\1{HIDDEN}", text)
         text = _USERINFO.sub(rf"\1{HIDDEN}\2", text)
-        return Shown(_SHAPES.sub(HIDDEN, text))
+        return _SHAPES.sub(HIDDEN, text)
+
+
+class Sealed:
+    """A frame that is redacted when it is first looked at, which for most frames is never."""
+
+    __slots__ = ("_body", "_redactor")
+
+    def __init__(self, body: bytes, redactor: Redactor) -> None:
+        self._body = body
+        self._redactor = redactor
+
+    def __str__(self) -> str:
+        return self._redactor(self._body.decode("utf-8", "replace"))
+
+    def __repr__(self) -> str:
+        return f"<a frame of {len(self._body)} bytes>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Sealed frame is not pickled")
 
 
 redact = Redactor()

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from router.errors import CancelRefused, NotSent, OutcomeUnknown, SubmitRefused
 from router.model import Cancel, IdKind, Order, OrderType, Side
+from router.redact import Sealed
 
 __all__ = [
     "CancelReport",
@@ -173,8 +174,13 @@ class _Report:
     origin: Origin = Origin.CLIENT
     sent_at: datetime | None = None
     answered_at: datetime | None = None
-    raw: str = ""
+    frame: Sealed | None = field(default=None, repr=False, eq=False)
     settle: Callable[[float | None], Awaitable[Any]] | None = field(default=None, repr=False, eq=False)
+
+    @property
+    def raw(self) -> str:
+        """The frame that decided, redacted; empty where none did."""
+        return "" if self.frame is None else str(self.frame)
 
     @property
     def ok(self) -> bool:
@@ -225,7 +231,7 @@ class CancelReport(_Report):
 
     request: what was asked. orders: what it took, or the order as last known. reason: set when REFUSED.
     text: the venue's words, or ours when nothing was sent. sent_at, answered_at: aware UTC; None if it did not happen.
-    raw: the deciding frame, redacted.
+    raw: the deciding frame, redacted (computed when looked at).
     """
 
     request: Cancel

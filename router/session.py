@@ -27,7 +27,7 @@ from router.matching import Outstanding, Pending
 from router.model import Cancel
 from router.operation import Operation, Phase, Reply
 from router.reading import Reader
-from router.redact import Redactor, Secret
+from router.redact import Redactor, Sealed, Secret
 from router.report import Health, Outcome, SessionState
 from router.venue import (
     Answer,
@@ -399,8 +399,10 @@ class Session:
             operation.acknowledged = True
             self._continue(operation, answer.then)
             return
-        raw = self._redact(frame.body.decode("utf-8", "replace"))
-        self._listener.answered(operation, evolve(answer, text=self._redact(answer.text)), raw)
+        text = self._redact.word(answer.text)
+        if text != answer.text:
+            answer = evolve(answer, text=text)
+        self._listener.answered(operation, answer, Sealed(frame.body, self._redact))
 
     def _continue(self, operation: Operation, wire: Wire) -> None:
         """Send what completes the request: over HTTP in its own task, which is about to look."""

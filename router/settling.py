@@ -23,6 +23,7 @@ from router.errors import VenueError
 from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order
 from router.operation import Operation, Phase, Reply
+from router.redact import Sealed
 from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome, Replace
 from router.venue import Adapter, Answer, Execution, Reading
 
@@ -52,7 +53,7 @@ class Settler:
 
     # -- answers
 
-    def answered(self, operation: Operation, answer: Answer, raw: str) -> None:
+    def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
         """The venue said something of this request."""
         command = operation.command
         if isinstance(command, Cancel) and answer.outcome is Outcome.CONFIRMED and answer.order_id is not None:
@@ -269,7 +270,7 @@ async def _first(final: asyncio.Future[Reply], spent: asyncio.Task[None] | None,
     await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _reply(answer: Answer, raw: str, command: Order | Cancel | Replace) -> Reply:
+def _reply(answer: Answer, raw: Sealed, command: Order | Cancel | Replace) -> Reply:
     refused = answer.outcome is Outcome.REFUSED
     return Reply(
         outcome=answer.outcome or Outcome.UNKNOWN,

@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from router.errors import Garbled
 from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
-from router.redact import Secret, redact
+from router.redact import Sealed, Secret, redact
 from router.report import CxlRejReason, ExecType, Health, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ class Listener(Protocol):
     def apply(self, execution: Execution, *, asked: bool) -> None:
         """Something happened to an order. asked: an outstanding request of ours is answered by the same frame."""
 
-    def answered(self, operation: Operation, answer: Answer, raw: str) -> None:
+    def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
         """A request was answered, wholly or in part."""
 
     def lost(self, operation: Operation) -> None:

@@ -45,7 +45,8 @@ def read_reply(message: Any) -> Iterator[Item]:
         return
     worked, text = _verdict(message)
     order_hash, verb = _named(message), VERBS.get(str(message.get("op")))
-    if worked is None or (order_hash is None and verb is None):
+    about_a_request = order_hash is not None or verb is not None or isinstance(message.get("success"), bool)
+    if worked is None or not about_a_request:  # {"status": "ok"} alone may be a greeting
         return
     if worked and order_hash is not None and verb is not None:
         yield _execution(order_hash, verb)

@@ -35,7 +35,7 @@ class OrderRow(Struct):
     price: Decimal | None = None
     quantity_remaining: Decimal | None = None
     client_order_id: str | None = None
-    update_time: float | None = None
+    update_time: Any = None
 
 
 class StopRow(Struct):
@@ -60,7 +60,7 @@ class TwapRow(Struct):
     side: str | None = None
     total_quantity: Decimal | None = None
     filled_quantity: Decimal | None = None
-    reduce_only: bool | None = None
+    reduce_only: Any = None
 
 
 class Fill(Struct):
@@ -74,7 +74,7 @@ class Fill(Struct):
     side: str | None = None
     client_order_id: str | None = None
     remaining_quantity: Decimal | None = None
-    timestamp: float | None = None
+    timestamp: Any = None
 
 
 class OpenOrders(Struct):
@@ -89,7 +89,7 @@ class Err(Struct):
     """A refused request, with its echo: an object, a text, or nothing."""
 
     error_code: str
-    message: str | None = None
+    message: Any = None
     incoming_message: Raw = Raw(b"null")
 
 
@@ -116,7 +116,7 @@ class Message(Struct):
     type: str | None = None
     result: str | None = None
     error_code: str | None = None
-    message: str | None = None
+    message: Any = None
     incoming_message: Raw = Raw(b"null")
 
 
@@ -406,7 +406,7 @@ def _twap_row(row: TwapRow) -> Execution:
         type=OrderType.TWAP,
         quantity=row.total_quantity,
         cum_quantity=row.filled_quantity,
-        reduce_only=row.reduce_only,
+        reduce_only=row.reduce_only if isinstance(row.reduce_only, bool) else None,
         text=row.status or "",
     )
 
@@ -435,9 +435,9 @@ def _side(word: str | None) -> Side | None:
     return {"BUY": Side.BUY, "SELL": Side.SELL}.get(word or "")
 
 
-def _time(seconds: float | None) -> datetime | None:
-    """Unix seconds; a time beyond the year 2200 is milliseconds, as one client has seen them."""
-    if seconds is None or not 0 < seconds < 1e14:
+def _time(seconds: Any) -> datetime | None:
+    """Unix seconds; a time beyond the year 2200 is milliseconds, as one client has seen them. Else no time at all."""
+    if not isinstance(seconds, float | int) or not 0 < seconds < 1e14:
         return None
     return datetime.fromtimestamp(seconds / 1000 if seconds > 7e9 else seconds, UTC)
 
