@@ -6,7 +6,6 @@ Credentials come from the environment, never from arguments, which other users o
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 import shlex
@@ -15,21 +14,19 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 import click
 
 from router import registry
+from router.console import cell, coloured, console, show, show_json, table, visible, write
 from router.core import Router
 from router.errors import RouterError, VenueError
 from router.model import Cancel, IdKind, plain
 from router.report import CancelReport, Outcome
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from router.testing import Simulator
@@ -48,13 +45,6 @@ CODES: Final = {
     Outcome.NOT_SENT: NOT_SENT,
     Outcome.UNKNOWN: UNKNOWN,
 }
-COLOURS: Final = {
-    Outcome.CONFIRMED: "green",
-    Outcome.REFUSED: "yellow",
-    Outcome.NOT_SENT: "cyan",
-    Outcome.UNKNOWN: "magenta",
-}
-WIDE: Final = 1000  # columns when nobody looks: a pipe has no edge at which to break an id
 
 
 class Failure(Exception):
@@ -96,12 +86,12 @@ def _explain(error: Exception, *, as_json: bool) -> int:
             return UNKNOWN
     _complain(message)
     if as_json:
-        _print_json({"error": _visible(message)})
+        show_json({"error": visible(message)})
     return code
 
 
 def _complain(message: str) -> None:
-    click.echo(f"router: {_visible(message)}", err=True)
+    click.echo(f"router: {visible(message)}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -154,9 +144,10 @@ def cancel(
     adapter, request = _prepare(venue, order_id, kind, symbol)
     report = asyncio.run(_cancel(adapter, request, deadline, settle))
     if as_json:
-        _print_json(attrs.asdict(report, filter=lambda attribute, _: attribute.name != "settle"))
+        facts = attrs.asdict(report, filter=lambda attribute, _: attribute.name not in {"settle", "frame"})
+        show_json(facts | {"raw": report.raw})
     else:
-        _print(_report_table(report))
+        show(_report_table(report))
     return CODES[report.outcome]
 
 
@@ -189,20 +180,20 @@ async def _cancel(adapter: Adapter, request: Cancel, deadline: float | None, set
 
 def _report_table(report: CancelReport) -> Table:
     request, reason = report.request, report.reason
-    table = _table("", "", show_header=False)
+    rows = table("", "", show_header=False)
     for name, value in (
         ("asked", " ".join(filter(None, ("cancel", request.kind, request.id, request.symbol, "on", request.venue)))),
-        ("outcome", _coloured(report.outcome)),
+        ("outcome", coloured(report.outcome)),
         ("status", report.status),
-        ("reason", reason and f"{reason.name} ({reason.value})"),
+        ("reason", None if reason is None else f"{reason.name} ({reason.value})"),
         ("words", report.text),
         *(("order", _order(order)) for order in report.orders),
         ("sent", report.sent_at),
         ("answered", report.answered_at),
         ("round trip", _round_trip(report)),
     ):
-        table.add_row(name, _cell("-" if value in (None, "") else value))
-    return table
+        rows.add_row(name, cell("-" if value in (None, "") else value))
+    return rows
 
 
 def _order(order: Any) -> str:
@@ -259,16 +250,16 @@ def _loaded(group: str) -> dict[str, Any]:
 
 def _show_simulators(running: dict[str, Simulator], *, as_json: bool) -> None:
     if as_json:
-        _print_json({name: {"url": each.url, "environment": each.environment} for name, each in running.items()})
+        show_json({name: {"url": each.url, "environment": each.environment} for name, each in running.items()})
         return
-    table = _table("venue", "url", "name", "value")
+    rows = table("venue", "url", "name", "value")
     for name, each in running.items():
         for number, (key, value) in enumerate(each.environment.items()):
-            table.add_row(*map(_cell, ("" if number else name, "" if number else each.url, key, value)))
-    _print(table)
+            rows.add_row(*map(cell, ("" if number else name, "" if number else each.url, key, value)))
+    show(rows)
     variables = [item for each in running.values() for item in each.environment.items()]
-    _write("".join(f"export {key}={shlex.quote(value)}\n" for key, value in variables))
-    _write("Running until Ctrl-C.\n")
+    write("".join(f"export {key}={shlex.quote(value)}\n" for key, value in variables))
+    write("Running until Ctrl-C.\n")
 
 
 # -- demo
@@ -284,30 +275,30 @@ def demo(as_json: bool) -> int:
     steps = asyncio.run(_perform(_loaded(registry.DEMOS).values()))
     ok = bool(steps) and all(step.ok for step in steps)
     if as_json:
-        _print_json({"ok": ok, "steps": [attrs.asdict(step) | {"ok": step.ok} for step in steps]})
+        show_json({"ok": ok, "steps": [attrs.asdict(step) | {"ok": step.ok} for step in steps]})
     else:
-        _print(_steps_table(steps))
-        _print(_verdict(steps))
+        show(_steps_table(steps))
+        show(_verdict(steps))
     return int(not ok)
 
 
 async def _perform(demos: Iterable[Callable[[Callable[[Any], None]], Any]]) -> list[Any]:
     """The steps of all demos, each shown for as long as the next one takes. See adapters.demo for what a step is."""
-    with _console(sys.stderr).status("starting") as status:
+    with console(sys.stderr).status("starting") as status:
         return [
             step
             for run in demos
-            for step in await run(lambda step: status.update(f"{_visible(step.venue)}: {_visible(step.title)}"))
+            for step in await run(lambda step: status.update(f"{visible(step.venue)}: {visible(step.title)}"))
         ]
 
 
 def _steps_table(steps: Sequence[Any]) -> Table:
-    table = _table("", "step", "venue", "asked to cancel", "outcome", "status", "words", "ms")
+    rows = table("", "step", "venue", "asked to cancel", "outcome", "status", "words", "ms")
     for number, step in enumerate(steps, 1):
         words = step.text if step.ok else f"{step.text} <-- {step.complaint}"
-        cells = (number, step.title, step.venue, step.asked, _coloured(step.outcome), step.status or "-", words)
-        table.add_row(*map(_cell, (*cells, f"{step.milliseconds:.1f}")), style=None if step.ok else "bold red")
-    return table
+        cells = (number, step.title, step.venue, step.asked, coloured(step.outcome), step.status or "-", words)
+        rows.add_row(*map(cell, (*cells, f"{step.milliseconds:.1f}")), style=None if step.ok else "bold red")
+    return rows
 
 
 def _verdict(steps: Sequence[Any]) -> str:
@@ -325,84 +316,19 @@ def _verdict(steps: Sequence[Any]) -> str:
 @cli.command()
 def venues() -> int:
     """List the installed venues and what each can do. No credentials needed."""
-    table = _table("venue", "cancels by", "symbol needed for", "orders", "lists", "replaces", "documentation")
+    rows = table("venue", "cancels by", "symbol needed for", "orders", "lists", "replaces", "documentation")
     for name, found in registry.installed().items():
         if isinstance(found, VenueError):
-            table.add_row(_cell(name), _cell(found.text), style="red")
+            rows.add_row(cell(name), cell(found.text), style="red")
         else:
-            table.add_row(*map(_cell, (name, *_abilities(found.declared))))
-    _print(table)
+            rows.add_row(*map(cell, (name, *_abilities(found.declared))))
+    show(rows)
     return DONE
 
 
 def _abilities(spec: Spec) -> list[str]:
     sets = (spec.cancel_kinds, spec.needs_symbol, spec.order_types, spec.lists, spec.replaces)
     return [*(", ".join(sorted(words)) or "-" for words in sets), spec.docs_url]
-
-
-# -- showing
-
-
-def _console(file: Any = None) -> Console:
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-
-    console = Console(file=file, highlight=False)
-    return console if console.is_terminal else Console(file=file, highlight=False, width=WIDE)
-
-
-def _print(shown: Any) -> None:
-    console = _console()
-    with console.capture() as printed:
-        console.print(shown, markup=False)
-    _write(printed.get())
-
-
-def _write(text: str) -> None:
-    """To stdout, whether or not anybody still reads it: the exit code tells the outcome, and nothing else."""
-    try:
-        click.echo(text, nl=False, color=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _table(*columns: str, show_header: bool = True) -> Table:
-    from rich import box  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415 - slow to import
-
-    table = Table(box=box.SIMPLE_HEAD, show_header=show_header)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _cell(value: Any) -> Any:
-    """Text that is shown as it is: a venue's words are neither markup nor escape sequences."""
-    from rich.text import Text  # noqa: PLC0415 - slow to import
-
-    return value if isinstance(value, Text) else Text(_visible(str(value)))
-
-
-def _coloured(outcome: Outcome) -> Any:
-    from rich.text import Text  # noqa: PLC0415 - slow to import
-
-    return Text(outcome.upper(), style=COLOURS[outcome])
-
-
-def _visible(text: str) -> str:
-    """One line without anything that a terminal would obey."""
-    return "".join(
-        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-
-
-def _print_json(value: Any) -> None:
-    _write(json.dumps(value, indent=2, default=_plain) + "\n")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Decimal):
-        return plain(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 if __name__ == "__main__":

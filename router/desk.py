@@ -74,6 +74,8 @@ class Desk:
             self.adapter.watch(running)
             return future
         operation = Operation(command, request, self)
+        if running is not None and running.phase is Phase.WRITTEN:
+            running.repeated = operation.repeated = True
         self._cancels[command] = operation
         self._mark(command, asked=True)
         return self._send(operation, due)

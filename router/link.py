@@ -180,10 +180,10 @@ class Link:
     # -- reconnecting
 
     def _lost(self, why: str) -> None:
-        was_up = self.state in {SessionState.READY, SessionState.SYNCING}
-        self.last_error = self._redact(why)
-        self._user.lost(self.last_error)
-        if was_up:
+        why = self._redact(why)
+        self._user.lost(why)
+        if self.state in {SessionState.READY, SessionState.SYNCING}:
+            self.last_error = why
             log.warning("%s: connection lost: %s", self._name, self.last_error)
             self._become(SessionState.BACKING_OFF)
             self._gone.set()

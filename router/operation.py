@@ -83,6 +83,8 @@ class Operation:
     """Why nothing has been written yet: the text of a NOT_SENT."""
     attempts: int = 0
     """Writes that may have been executed."""
+    repeated: bool = False
+    """Another cancel of the same address was in doubt at the same time: either may have been executed."""
     declines: int = 0
     """Attempts of which the venue has said that they were not executed."""
     wants_token: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import zip_longest
 
 from router.errors import Garbled, ReadFailed, TransportError
 from router.venue import Execution, Reading, Snapshot
@@ -73,11 +74,11 @@ class Reader:
 
     async def _pages(self) -> tuple[Execution, ...] | None:
         rows: dict[str, Execution] = {}
-        tail: str | None = None
+        tail: tuple[str | None, ...] = ()
         cursor, offset = None, 0
         for _ in range(MAX_PAGES):
             page = await self._ask(cursor)
-            if tail is not None and page.head != tail:
+            if any(last is not None and last != first for last, first in zip_longest(tail, page.head)):
                 return None
             rows.update((row.order_id, row) for row in page.rows)
             if page.next is None and not page.step:

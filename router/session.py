@@ -59,6 +59,9 @@ NEVER_OPENED = "it was never opened"
 class Session:
     """An Adapter made of a codec. deadline: seconds a command has by default. token: how to get a bearer token."""
 
+    _name = ""
+    _link: Link | None = None
+
     def __init__(
         self, codec: Codec, *, deadline: float | None = None, token: TokenSource | Renewal | None = None
     ) -> None:
@@ -70,7 +73,6 @@ class Session:
         self._listener: Listener
         self._bearer: Bearer
         self._reader: Reader
-        self._link: Link | None = None
         self._garbled = 0
         self._outstanding = Outstanding()
         self._deadlines = Deadlines()
@@ -388,7 +390,8 @@ class Session:
                     pending.answer.set_result(item)
         elif pending.operation is not None and isinstance(item, Answer):
             self._answered(pending.operation, pending.wire, item, frame)
-            if pending.operation.phase is Phase.DONE:
+            answered = item.final and item.outcome is not Outcome.UNKNOWN
+            if answered or pending.operation.phase is Phase.DONE:
                 self._outstanding.discard(pending)
 
     def _answered(self, operation: Operation, wire: Wire, answer: Answer, frame: Frame) -> None:

@@ -61,9 +61,11 @@ class Settler:
         if not answer.final or (operation.taken and answer.outcome is Outcome.REFUSED):
             self._part(operation, answer)
             return
-        if answer.outcome is Outcome.REFUSED and operation.attempts > 1 and _not_found(answer):
-            answer_text = f"gone, cause unknown: {answer.text}"
-            operation.doubt(operation.unknown(answer_text))
+        if answer.outcome is Outcome.REFUSED and _not_found(answer) and (operation.attempts > 1 or operation.repeated):
+            operation.note(f"gone, cause unknown: {answer.text}")
+            operation.doubt(
+                operation.unknown("the venue knows no such order, and an earlier attempt may have taken it")
+            )
             return
         reply = _reply(answer, raw, command)
         if answer.outcome is Outcome.UNKNOWN:

@@ -170,16 +170,16 @@ class Snapshot:
     """A page of open orders, or the answer to a lookup.
 
     next: the cursor of the page after it; step: the same for venues that page by offset: how many rows further the next
-    page begins (0: this was the last). head, tail: the ids of the page's first and last row where the next page repeats
-    the last one, so that rows which moved between two pages are noticed.
+    page begins (0: this was the last). tail: the id of the last row of each list in the page, None where that list has
+    ended; head: of the first. The next page must begin with it: so rows that moved between two pages are noticed.
     """
 
     rows: tuple[Execution, ...]
     keys: tuple[Key, ...] = ()
     next: str | None = None
     step: int = 0
-    head: str | None = None
-    tail: str | None = None
+    head: tuple[str | None, ...] = ()
+    tail: tuple[str | None, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -212,7 +212,7 @@ class Spec:
     title: str
     docs_url: str
     url: str | None = field(default=None, repr=lambda url: repr(url and redact(url)))
-    http_url: str | None = None
+    http_url: str | None = field(default=None, repr=lambda url: repr(url and redact(url)))
     deadline: float = 5.0
     login_timeout: float = 10.0
     http_timeout: float = 30.0

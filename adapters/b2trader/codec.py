@@ -132,6 +132,8 @@ class B2TraderCodec(Codec):
 
 
 def _family(order: Order) -> str:
+    if order.type not in SPEC.order_types:
+        raise CannotExpress(f"{order.venue} has no {order.type} orders; it has: {', '.join(sorted(SPEC.order_types))}")
     family = order.symbol.partition(".")[0]
     if family not in _FAMILIES:
         raise CannotExpress(

@@ -45,9 +45,10 @@ def read_reply(message: Any) -> Iterator[Item]:
         return
     worked, text = _verdict(message)
     order_hash, verb = _named(message), VERBS.get(str(message.get("op")))
-    about_a_request = order_hash is not None or verb is not None or isinstance(message.get("success"), bool)
-    if worked is None or not about_a_request:  # {"status": "ok"} alone may be a greeting
+    if worked is None or (message.get("op") is not None and verb is None):
         return
+    if order_hash is None and verb is None and not isinstance(message.get("success"), bool):
+        return  # {"status": "ok"} alone may be a greeting
     if worked and order_hash is not None and verb is not None:
         yield _execution(order_hash, verb)
     yield _answer(worked, text, order_hash, verb)

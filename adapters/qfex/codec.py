@@ -141,6 +141,8 @@ def _cancel(cancel: Cancel) -> Wire:
 
 
 def _order(order: Order) -> dict[str, Any]:
+    if order.type not in SPEC.order_types:
+        raise CannotExpress(f"{order.venue} has no {order.type} orders; it has: {', '.join(sorted(SPEC.order_types))}")
     kind = "ALO" if order.post_only else tables.ORDER_TYPES[order.type]
     extras = _options(order, {"take_profit", "stop_loss"})
     return {

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from adapters.qfex import tables
-from adapters.qfex.names import ADD, CANCEL, CANCEL_SET, LOGIN, MODIFY, QUERY, SUBSCRIBE, keys_for, shape
+from adapters.qfex.names import ADD, CANCEL, CANCEL_SET, LOGIN, MODIFY, QUERY, SUBSCRIBE, echoed_key, shape
 from router.model import IdKind, OrderType, Side
 from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome
 from router.venue import Answer, Execution, Item, Key, Retry, Snapshot
@@ -112,6 +112,8 @@ class Message(Struct):
     ack_response: bool | None = None
     err: Err | None = None
     authenticated: Any = None
+    authenticated_response: Any = None
+    status: Any = None
     subscribed: str | list[str] | None = None
     type: str | None = None
     result: str | None = None
@@ -146,11 +148,24 @@ def _login(message: Message) -> Iterator[Item]:
     channels = [message.subscribed] if isinstance(message.subscribed, str) else message.subscribed or []
     for channel in channels:
         yield Answer(keys=((SUBSCRIBE, channel),), outcome=Outcome.CONFIRMED)
-    succeeded = message.authenticated is True or isinstance(message.authenticated, dict)
-    if succeeded or message.type == "authenticated" or (message.type, message.result) == ("auth", "success"):
+    if _is_welcome(message):
         yield Answer(keys=((LOGIN, ""),), outcome=Outcome.CONFIRMED)
     elif message.authenticated is False or (message.type, message.result) == ("auth", "failed"):
         yield Answer(keys=((LOGIN, ""),), outcome=Outcome.REFUSED, text="not authenticated")
+
+
+def _is_welcome(message: Message) -> bool:
+    """Every form of success that was documented or seen; it counts only while a login is unanswered."""
+    said = message.authenticated
+    return (
+        said is True
+        or isinstance(said, dict)
+        or (isinstance(said, str) and said.lower() == "true")
+        or isinstance(message.authenticated_response, dict)
+        or (message.type, message.result) == ("auth", "success")
+        or message.type == "authenticated"
+        or message.status in {"ok", "authenticated"}
+    )
 
 
 def _order_response(row: OrderRow) -> Iterator[Item]:
@@ -257,7 +272,7 @@ def _refused(row: OrderRow) -> Answer:
 
 
 def _execution(row: OrderRow, exec_type: ExecType, status: OrdStatus | None, origin: Origin | None = None) -> Execution:
-    """The order as the row shows it. A cancellation's numbers don't tell what was filled, so they are left out."""
+    """The order as the row shows it. What a cancellation shows as remaining doesn't tell what was filled."""
     stop = row.type in tables.STOPS
     ended = status is OrdStatus.CANCELED
     return Execution(
@@ -269,9 +284,9 @@ def _execution(row: OrderRow, exec_type: ExecType, status: OrdStatus | None, ori
         symbol=row.symbol,
         side=_side(row.side),
         type=tables.TYPES.get(row.type or ""),
-        quantity=None if ended else row.quantity,
-        price=None if stop or ended else row.price or None,
-        stop_price=row.price if stop and not ended else None,
+        quantity=row.quantity or None,  # a cancelled stop shows zeros
+        price=None if stop else row.price or None,
+        stop_price=(row.price or None) if stop else None,
         post_only=True if row.type == "ALO" else None,
         leaves_quantity=None if ended else row.quantity_remaining,
         origin=origin,
@@ -303,7 +318,7 @@ def _fill(fill: Fill) -> Iterator[Item]:
 def _refusal(err: Err) -> Iterator[Item]:
     """An err is about one request: the one it echoes, or else whichever is the only one."""
     echo = _echoed(err.incoming_message)
-    keys = keys_for(echo) if echo is not None else ()
+    keys = echoed_key(echo) if echo is not None else ()
     code = err.error_code
     text = f"{code}: {err.message}" if err.message else code
     facts: dict[str, Any] = {"keys": keys, "sole": echo is None, "text": text}
@@ -319,7 +334,7 @@ def _refusal(err: Err) -> Iterator[Item]:
 
 def _receipt(echo: Mapping[str, Any] | None) -> Answer:
     """The request was received, which is not yet the deed."""
-    keys = keys_for(echo) if echo is not None else ()
+    keys = echoed_key(echo) if echo is not None else ()
     return Answer(keys=keys, sole=echo is None, outcome=None, final=False)
 
 
@@ -343,14 +358,15 @@ def _echoed(raw: Raw) -> Mapping[str, Any] | None:
 def _page(listed: OpenOrders) -> Snapshot:
     orders = [_listed(row) for row in listed.orders or []] + [_stop(row) for row in listed.stop_orders or []]
     twaps = [_twap_row(row) for row in listed.twaps or []]
-    longest = max(orders, twaps, key=len)
-    more = len(longest) >= SHORT_PAGE
+    longest = max(len(orders), len(twaps))
+    more = longest >= SHORT_PAGE
+    lists = (orders, twaps)
     return Snapshot(
         rows=(*orders, *twaps),
         keys=((QUERY, "orders"),),
-        step=len(longest) - 1 if more else 0,
-        head=longest[0].order_id if longest else None,
-        tail=longest[-1].order_id if more else None,
+        step=longest - 1 if more else 0,
+        head=tuple(rows[0].order_id if rows else None for rows in lists),
+        tail=tuple(rows[-1].order_id if more and len(rows) == longest else None for rows in lists),
     )
 
 

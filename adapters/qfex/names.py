@@ -20,6 +20,7 @@ __all__ = [
     "QUERY",
     "SETTING",
     "SUBSCRIBE",
+    "echoed_key",
     "keys_for",
     "set_keys",
     "shape",
@@ -34,6 +35,11 @@ def keys_for(message: Mapping[str, Any]) -> tuple[Key, ...]:
     params = message.get("params")
     naming = _NAMING.get(message.get("type", ""))
     return tuple(naming(params)) if naming is not None and isinstance(params, Mapping) else ()
+
+
+def echoed_key(echo: Mapping[str, Any]) -> tuple[Key, ...]:
+    """The one key by which an echoed request is known: its most specific. An echo with another id is another request."""
+    return keys_for(echo)[:1]
 
 
 def _name_add(params: Mapping[str, Any]) -> Iterator[Key]:
