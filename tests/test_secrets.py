@@ -125,7 +125,7 @@ async def show_demo(venues):
     demo.Stage.note, demo.Stage.place = noting, placing
     steps = await demo.play(venues, show)
     cli.show(cli._steps_table(steps))
-    cli._print_json([attrs.asdict(step) for step in steps])
+    cli.show_json([attrs.asdict(step) for step in steps])
     for report in reports:
         show(report, attrs.asdict(report), report.request, report.raw)
     assert all(step.ok for step in steps), "a demo that stops halfway would be searched in vain"
