@@ -157,10 +157,11 @@ class Desk:
     def changes(self) -> int:
         return self.ledger.changes
 
-    def bind(self, operation: Operation, answer: Answer) -> None:
+    def bind(self, operation: Operation, answer: Answer) -> bool:
         entry = operation.subject
-        if isinstance(entry, Entry) and answer.order_id is not None and answer.outcome is not Outcome.REFUSED:
-            self.ledger.bind(entry, answer.order_id, entry.state.kind)
+        if not isinstance(entry, Entry) or answer.order_id is None or answer.outcome is Outcome.REFUSED:
+            return True
+        return self.ledger.bind(entry, answer.order_id, entry.state.kind)
 
     def apply(self, execution: Execution, *, asked: bool) -> None:
         event = self.ledger.apply(execution, time.time(), asked=asked)

@@ -137,15 +137,18 @@ class Ledger:
         """The order was not placed: nothing was sent, or the venue refused it."""
         self._unlink(entry)
 
-    def bind(self, entry: Entry, order_id: str, kind: IdKind) -> None:
-        """The venue calls this order of ours by this id."""
+    def bind(self, entry: Entry, order_id: str, kind: IdKind) -> bool:
+        """The venue calls this order of ours by this id. False: it is known to be another order's."""
         stranger = self._by_id.get(order_id)
         if stranger is entry:
-            return
+            return True
+        if stranger is not None and (stranger.state.own or entry.state.order_id is not None):
+            return False
         if stranger is not None:  # its frames came before the answer that named it
             self._adopt(entry, stranger)
         entry.state = evolve(entry.state, order_id=order_id, kind=kind)
         self._name(entry, order_id)
+        return True
 
     def gap(self) -> None:
         """Executions may have been missed: from here on, counted trades no longer give the filled quantity."""

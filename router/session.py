@@ -359,10 +359,12 @@ class Session:
     def _tell(self, items: list[Item], frame: Frame, request: Pending | None) -> None:
         """Find whose it is, tell the ledger, then the callers."""
         answers = [item for item in items if isinstance(item, Answer | Snapshot)]
-        matched = [(pending, answer) for answer in answers for pending in self._meant(answer, request)]
-        for pending, answer in matched:
-            if pending.operation is not None and isinstance(answer, Answer):
-                self._listener.bind(pending.operation, answer)
+        matched = [
+            (pending, answer)
+            for answer in answers
+            for pending in self._meant(answer, request)
+            if self._fits(pending, answer)
+        ]
         asked = any(pending.operation is not None for pending, _ in matched)
         for item in items:
             if isinstance(item, Execution):
@@ -371,6 +373,12 @@ class Session:
                 self._renewed(item)
         for pending, answer in matched:
             self._settle(pending, answer, frame)
+
+    def _fits(self, pending: Pending, answer: Answer | Snapshot) -> bool:
+        """Whether the order that an answer names can be the one that was asked about."""
+        if pending.operation is None or not isinstance(answer, Answer):
+            return True
+        return self._listener.bind(pending.operation, answer)
 
     def _meant(self, item: Answer | Snapshot, request: Pending | None) -> list[Pending]:
         if request is not None and not item.keys:

@@ -349,8 +349,11 @@ class Listener(Protocol):
     def changes(self) -> int:
         """How many changes of orders there have been: a Reading notes it when it asks."""
 
-    def bind(self, operation: Operation, answer: Answer) -> None:
-        """An answer named the order of a submit: the ledger learns its id before anything is applied to it."""
+    def bind(self, operation: Operation, answer: Answer) -> bool:
+        """An answer named the order of a submit or replace: the ledger learns its id before anything is applied to it.
+
+        False: that is known to be another order, so the answer is not for this operation.
+        """
 
     def apply(self, execution: Execution, *, asked: bool) -> None:
         """Something happened to an order. asked: an outstanding request of ours is answered by the same frame."""

@@ -18,11 +18,11 @@ from msgspec import Raw
 
 from adapters.qfex import tables
 from adapters.qfex.frames import read_frame
-from adapters.qfex.names import keys_for
+from adapters.qfex.names import keys_for, modify_by_client
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, TimeInForce, plain
 from router.report import Replace
-from router.venue import Codec, Command, Effect, Frame, Item, Spec, Wire
+from router.venue import Codec, Command, Effect, Frame, Item, Key, Spec, Wire
 
 __all__ = ["SPEC", "QfexCodec", "signature"]
 
@@ -100,7 +100,8 @@ class QfexCodec(Codec):
             case Replace(target=Cancel(kind=IdKind.STOP_ORDER)):
                 return _wire("modify_stop_order", _modify_stop(command), Effect.ONCE)
             case Replace():
-                return _wire("modify_order", _modify(command), Effect.ONCE)
+                client = (modify_by_client(command.known.client_order_id),) if command.known.client_order_id else ()
+                return _wire("modify_order", _modify(command), Effect.ONCE, also=client)
 
     def list_orders(self, now: float, after: str | None = None) -> Wire:
         return _wire("get_user_orders", {"limit": PAGE, "offset": int(after or 0)}, Effect.READ)
@@ -116,11 +117,13 @@ class QfexCodec(Codec):
         return read_frame(frame.body)
 
 
-def _wire(kind: str, params: dict[str, Any], effect: Effect, *, acknowledged: bool = False) -> Wire:
+def _wire(
+    kind: str, params: dict[str, Any], effect: Effect, *, acknowledged: bool = False, also: tuple[Key, ...] = ()
+) -> Wire:
     message = {"type": kind, "params": params}
     numbers = {name: Raw(plain(value).encode()) for name, value in params.items() if isinstance(value, Decimal)}
     body = msgspec.json.encode({"type": kind, "params": params | numbers})
-    return Wire(keys=keys_for(message), body=body, effect=effect, acknowledged=acknowledged)
+    return Wire(keys=keys_for(message) + also, body=body, effect=effect, acknowledged=acknowledged)
 
 
 _MODES = {

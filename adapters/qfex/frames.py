@@ -11,7 +11,18 @@ import msgspec
 from msgspec import Raw, Struct
 
 from adapters.qfex import tables
-from adapters.qfex.names import ADD, CANCEL, CANCEL_SET, LOGIN, MODIFY, QUERY, SUBSCRIBE, echoed_key, shape
+from adapters.qfex.names import (
+    ADD,
+    CANCEL,
+    CANCEL_SET,
+    LOGIN,
+    MODIFY,
+    QUERY,
+    SUBSCRIBE,
+    echoed_key,
+    modify_by_client,
+    shape,
+)
 from router.model import IdKind, OrderType, Side
 from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome
 from router.venue import Answer, Execution, Item, Key, Retry, Snapshot
@@ -177,8 +188,7 @@ def _order_response(row: OrderRow) -> Iterator[Item]:
         yield _added(row, OrdStatus.NEW)
     elif status == "MODIFIED":
         yield _execution(row, ExecType.REPLACED, OrdStatus.NEW)
-        terms = shape(row.symbol, row.side, None, {"price": row.price, "quantity": row.quantity})
-        yield _answer(row, ((MODIFY, row.order_id), (MODIFY, terms)), outcome=Outcome.CONFIRMED)
+        yield _answer(row, ((MODIFY, row.order_id), _modify_key(row)), outcome=Outcome.CONFIRMED)
     elif status == "FILLED":
         yield from _filled(row)
     elif status in tables.ENDED:
@@ -208,6 +218,13 @@ def _add_keys(row: OrderRow) -> tuple[Key, ...]:
     if row.client_order_id:
         return ((ADD, row.client_order_id),)
     return ((ADD, shape(row.symbol, row.side, row.type, {"price": row.price, "quantity": row.quantity})),)
+
+
+def _modify_key(row: OrderRow) -> Key:
+    """A modify whose order has a new id: by client id; by its new terms only where the venue leaves the echo empty."""
+    if row.client_order_id:
+        return modify_by_client(row.client_order_id)
+    return MODIFY, shape(row.symbol, row.side, None, {"price": row.price, "quantity": row.quantity})
 
 
 def _filled(row: OrderRow) -> Iterator[Item]:

@@ -22,6 +22,7 @@ __all__ = [
     "SUBSCRIBE",
     "echoed_key",
     "keys_for",
+    "modify_by_client",
     "set_keys",
     "shape",
 ]
@@ -46,6 +47,11 @@ def _name_add(params: Mapping[str, Any]) -> Iterator[Key]:
     if params.get("client_order_id"):
         yield ADD, params["client_order_id"]
     yield ADD, shape(params.get("symbol"), params.get("side"), params.get("order_type"), params)
+
+
+def modify_by_client(client_order_id: str) -> Key:
+    """A modify by the client id of its order, which the request does not carry and the answer may."""
+    return MODIFY, ("client", client_order_id)
 
 
 def _name_cancel(params: Mapping[str, Any]) -> Iterator[Key]:
