@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,14 +19,20 @@ log = logging.getLogger("router.bearer")
 
 TokenSource = Callable[[], Awaitable[Renewal]]
 RETRY_SECONDS = 5.0
+SHORTEST = 0.2  # seconds between two renewals, however short a token lives
+_TOKEN = re.compile(r"[!-~]+")
 
 
 class Bearer:
-    """One venue's token. source: fetches a new one, or is a fixed one; None: it comes from the codec's renewals."""
+    """One venue's token. source: fetches a new one, or is a fixed one; None: it comes from the codec's renewals.
 
-    def __init__(self, venue: str, source: TokenSource | Renewal | None, redactor: Redactor) -> None:
+    patience: seconds that a source may take.
+    """
+
+    def __init__(self, venue: str, source: TokenSource | Renewal | None, redactor: Redactor, patience: float) -> None:
         self._venue = venue
         self._redactor = redactor
+        self._patience = patience
         self._fetch: Callable[[], Awaitable[None]] | None = None
         self._token: Secret | None = None
         self._expires: float | None = None
@@ -39,7 +46,9 @@ class Bearer:
     def _from(self, source: TokenSource) -> Callable[[], Awaitable[None]]:
         async def fetch() -> None:
             try:
-                self.accept(await source())
+                async with asyncio.timeout(self._patience):
+                    renewal = await source()
+                self.accept(renewal)
             except VenueError:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
@@ -60,11 +69,14 @@ class Bearer:
 
     def accept(self, renewal: Renewal, fetch: Callable[[], Awaitable[None]] | None = None) -> None:
         """A token has come. fetch: how to get the one after it."""
+        if not _TOKEN.fullmatch(renewal.token.reveal()):
+            raise VenueUnreachable(self._venue, "the token is not one: it is empty or has blanks or control characters")
         self._token, self._expires = renewal.token, renewal.expires
         self._redactor.learn(renewal.token)
         self._fetch = fetch or self._fetch
         if renewal.due is not None and self._fetch is not None:
-            self._schedule(renewal.due - time.time())
+            rest = renewal.due - time.time()
+            self._schedule(rest if rest > 0 else RETRY_SECONDS)
 
     async def token(self) -> Secret:
         """The present token, fetched first if there is none. Raises VenueError."""
@@ -98,7 +110,7 @@ class Bearer:
     def _schedule(self, delay: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, delay), self._renew_early)
+        self._timer = asyncio.get_running_loop().call_later(max(SHORTEST, delay), self._renew_early)
 
     def _renew_early(self) -> None:
         if self._fetch is not None and (self._renewal is None or self._renewal.done()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,30 +26,44 @@ T = TypeVar("T")
 
 
 class _Loop:
-    """An event loop in a thread."""
+    """An event loop in a thread. Work given to it after stop() is refused, and what is under way then is cancelled."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._open = True
         self._thread = threading.Thread(target=self._loop.run_forever, name="venue-router", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result. A caller who is interrupted (Ctrl-C) takes the coroutine with him."""
-        if self._loop.is_closed():
-            work.close()
-            raise RouterClosed("the Router is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            if not self._open:
+                work.close()
+                raise RouterClosed("the Router is closed")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RouterClosed("the Router was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
 
     def stop(self) -> None:
+        with self._lock:
+            self._open = False
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @frozen(kw_only=True)
@@ -59,7 +74,11 @@ class CancelReport(report.CancelReport):
 
     def settled(self, timeout: float | None = None) -> CancelReport:  # type: ignore[override]  # no event loop here
         """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
-        return _blocking(CancelReport, self.loop.run(report.CancelReport.settled(self, timeout)), self.loop)
+        try:
+            settled = self.loop.run(report.CancelReport.settled(self, timeout))
+        except RouterClosed:
+            return self
+        return _blocking(CancelReport, settled, self.loop)
 
 
 @frozen(kw_only=True)
@@ -70,7 +89,11 @@ class SubmitReport(report.SubmitReport):
 
     def settled(self, timeout: float | None = None) -> SubmitReport:  # type: ignore[override]  # no event loop here
         """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
-        return _blocking(SubmitReport, self.loop.run(report.SubmitReport.settled(self, timeout)), self.loop)
+        try:
+            settled = self.loop.run(report.SubmitReport.settled(self, timeout))
+        except RouterClosed:
+            return self
+        return _blocking(SubmitReport, settled, self.loop)
 
 
 R = TypeVar("R", CancelReport, SubmitReport)
@@ -159,10 +182,13 @@ class Router:
         quantity: Number | None = None,
         price: Number | None = None,
         stop_price: Number | None = None,
+        allow_gap: bool = False,
         deadline: float | None = None,
     ) -> SubmitReport:
         """Change a resting order where the venue can do that by itself."""
-        work = self._router.replace(target, quantity=quantity, price=price, stop_price=stop_price, deadline=deadline)
+        work = self._router.replace(
+            target, quantity=quantity, price=price, stop_price=stop_price, allow_gap=allow_gap, deadline=deadline
+        )
         return _blocking(SubmitReport, self._run(work), self._running)
 
     def open_orders(self, venue: str) -> list[OrderState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet, WeakValueDictionary
@@ -37,7 +38,7 @@ class Router:
         self._streams: WeakSet[EventStream] = WeakSet()
         self._desks = {name: Desk(name, adapter, self._publish) for name, adapter in venues.items()}
         self._submitted: WeakValueDictionary[int, Order] = WeakValueDictionary()
-        self._is_open = False
+        self._is_open = self._was_closed = False
 
     def __repr__(self) -> str:
         return f"<Router {', '.join(self._desks) or 'without venues'}{'' if self._is_open else ', closed'}>"
@@ -55,20 +56,18 @@ class Router:
 
     async def open(self) -> None:
         """Connect every venue. Raises LoginRefused or VenueUnreachable; several of them in an ExceptionGroup."""
-        openings = (desk.open(strict=self._strict) for desk in self._desks.values())
-        results = await asyncio.gather(*openings, return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if not failures:
-            self._is_open = True
-            return
-        await self.close()
-        if len(failures) == 1:
-            raise failures[0]
-        raise BaseExceptionGroup("several venues could not be connected", failures)
+        try:
+            openings = (desk.open(strict=self._strict) for desk in self._desks.values())
+            results = await asyncio.gather(*openings, return_exceptions=True)
+            _raise_failures([result for result in results if result is not None])
+        except BaseException:
+            await self.close()
+            raise
+        self._is_open, self._was_closed = True, False
 
     async def close(self) -> None:
         """Disconnect. Whoever still waits is told what is known."""
-        self._is_open = False
+        self._is_open, self._was_closed = False, True
         await asyncio.gather(*(desk.close() for desk in self._desks.values()))
         for stream in list(self._streams):
             stream.end()
@@ -118,11 +117,13 @@ class Router:
         quantity: Number | None = None,
         price: Number | None = None,
         stop_price: Number | None = None,
+        allow_gap: bool = False,  # noqa: ARG002 - see the docstring
         deadline: float | None = None,
     ) -> SubmitReport:
         """Change a resting order where the venue can do that by itself; else NOT_SENT, saying so.
 
-        quantity: the total, what is filled included (FIX OrderQty). None leaves a value as it is.
+        quantity: the total, what is filled included (FIX OrderQty). None leaves a value as it is. allow_gap: cancel and
+        place anew where there is no native replace; not available yet, so without one the answer is NOT_SENT either way.
         """
         address = self._request(target, None, None, None)
         desk, seconds = self._desk(address.venue), _deadline(deadline)
@@ -150,6 +151,8 @@ class Router:
         """What happens to orders from now on, of every venue. Each call has a queue of its own; nothing is dropped."""
         stream = EventStream()
         self._streams.add(stream)
+        if self._was_closed:
+            stream.end()
         return stream
 
     def health(self) -> dict[str, Health]:
@@ -186,6 +189,13 @@ class Router:
         raise TypeError(f"{target!r} is nothing that can be cancelled")
 
 
+def _raise_failures(failures: list[BaseException]) -> None:
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise BaseExceptionGroup("several venues could not be connected", failures)
+
+
 def _deadline(seconds: float | None) -> float | None:
     if seconds is None:
         return None
@@ -197,42 +207,46 @@ def _deadline(seconds: float | None) -> float | None:
 
 
 class CancelBatch:
-    """Several cancels under way. Await it for the list of reports, or iterate as they complete."""
+    """Several cancels under way. Await it for the list of reports, or iterate as they complete; as often as you like."""
 
     def __init__(self, requests: list[tuple[Desk, Cancel]], deadline: float | None) -> None:
         self._requests = requests
         self._deadline = deadline
-        self._futures: list[asyncio.Future[CancelReport]] = []
-        self._done: asyncio.Queue[asyncio.Future[CancelReport]] = asyncio.Queue()
-        self._start(requests[:CHUNK])
-        rest = requests[CHUNK:]
-        self._starting = asyncio.ensure_future(self._start_rest(rest)) if rest else None
+        loop = asyncio.get_running_loop()
+        self._reports: list[asyncio.Future[CancelReport]] = [loop.create_future() for _ in requests]
+        self._start(0)
+        self._starting = loop.create_task(self._start_rest()) if len(requests) > CHUNK else None
 
     def __len__(self) -> int:
         return len(self._requests)
 
-    def _start(self, requests: list[tuple[Desk, Cancel]]) -> None:
-        for desk, request in requests:
-            future = desk.cancel(request, self._deadline)
-            future.add_done_callback(self._done.put_nowait)
-            self._futures.append(future)
+    def _start(self, begin: int) -> None:
+        chunk = slice(begin, begin + CHUNK)
+        for (desk, request), report in zip(self._requests[chunk], self._reports[chunk], strict=True):
+            desk.cancel(request, self._deadline).add_done_callback(partial(_pass_on, report))
 
-    async def _start_rest(self, requests: list[tuple[Desk, Cancel]]) -> None:
-        for begin in range(0, len(requests), CHUNK):
+    async def _start_rest(self) -> None:
+        for begin in range(CHUNK, len(self._requests), CHUNK):
             await asyncio.sleep(0)
-            self._start(requests[begin : begin + CHUNK])
+            self._start(begin)
 
     async def _all(self) -> list[CancelReport]:
-        if self._starting is not None:
-            await self._starting
-        return list(await asyncio.gather(*self._futures))
+        return [await asyncio.shield(report) for report in self._reports]
 
     def __await__(self) -> Generator[Any, None, list[CancelReport]]:
         return self._all().__await__()
 
     async def __aiter__(self) -> AsyncIterator[CancelReport]:
-        for _ in self._requests:
-            yield (await self._done.get()).result()
+        done: asyncio.Queue[asyncio.Future[CancelReport]] = asyncio.Queue()
+        for report in self._reports:
+            report.add_done_callback(done.put_nowait)
+        for _ in self._reports:
+            yield (await done.get()).result()
+
+
+def _pass_on(report: asyncio.Future[CancelReport], told: asyncio.Future[CancelReport]) -> None:
+    if not report.done() and not told.cancelled():
+        report.set_result(told.result())
 
 
 class EventStream:

@@ -1,6 +1,6 @@
 """The deadlines of a session's operations, all on one timer.
 
-The timer looks again when it was itself late: the time that our own loop stood still is not the venue's silence, and
+The timer looks again, once, when it was itself late: the time that our own loop stood still is not the venue's silence, and
 answers may be waiting in the socket. Two looks are at least GRAIN apart, so that many deadlines don't make many looks.
 """
 
@@ -23,6 +23,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._operations: dict[Operation, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looked_late = False
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(list(self._operations))
@@ -59,9 +60,11 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
-        if now - due > STALL:
+        if now - due > STALL and not self._looked_late:
+            self._looked_late = True
             self._arm(now + GRAIN)
             return
+        self._looked_late = False
         for operation in list(self._operations):
             operation.expire(now)
             if not operation.is_awaited:

@@ -65,7 +65,7 @@ class Desk:
         """Start a cancel, or join the one of the same address that is under way."""
         due = self._due(deadline)
         try:
-            command = resolve(request, self.ledger, self.adapter.spec)
+            command = resolve(self._canonical(request), self.ledger, self.adapter.spec)
         except CannotExpress as error:
             return self._refuse(Operation(request, request, self), due, str(error))
         running = self._cancels.get(command)
@@ -95,7 +95,7 @@ class Desk:
         operation = Operation(replace, replace, self)
         due = self._due(deadline)
         try:
-            target = resolve(replace.target, self.ledger, self.adapter.spec)
+            target = resolve(self._canonical(replace.target), self.ledger, self.adapter.spec)
         except CannotExpress as error:
             return self._refuse(operation, due, str(error))
         entry = self.ledger.find(target.id)
@@ -130,6 +130,10 @@ class Desk:
     def health(self) -> Health:
         doubts = sum(operation.phase is not Phase.DONE for operation in self._doubts)
         return evolve(self.adapter.health(), unknown=doubts)
+
+    def _canonical(self, cancel: Cancel) -> Cancel:
+        name = self.adapter.canonical(cancel.id)
+        return cancel if name == cancel.id else evolve(cancel, id=name)
 
     def _due(self, deadline: float | None) -> float:
         return asyncio.get_running_loop().time() + (self.adapter.deadline if deadline is None else deadline)

@@ -156,9 +156,12 @@ class Ledger:
             entry.from_start = False
 
     def _adopt(self, entry: Entry, stranger: Entry) -> None:
+        """What came under the new name belongs to this order."""
         entry.trades |= stranger.trades
         entry.counted += stranger.counted
-        entry.state = evolve(entry.state, status=stranger.state.status, cum_quantity=stranger.state.cum_quantity)
+        old, new = entry.state, stranger.state
+        filled = max((value for value in (old.cum_quantity, new.cum_quantity) if value is not None), default=None)
+        entry.state = evolve(old, status=_later(old.status, new.status), cum_quantity=filled)
         self._unlink(stranger)
 
     def apply(self, execution: Execution, now: float, *, asked: bool = False) -> Event | None:
@@ -208,7 +211,7 @@ class Ledger:
     def _unbound(self, execution: Execution) -> Entry | None:
         """Our oldest order with this client id that has no id of the venue's yet."""
         for entry in self._by_client.get(execution.client_order_id or "", ()):
-            if entry.state.order_id is None and entry.state.symbol in {execution.symbol, None}:
+            if entry.state.order_id is None and _fits(entry.state, execution):
                 return entry
         return None
 
@@ -289,6 +292,14 @@ class Ledger:
                 self._by_client[client_id] = rest
             else:
                 del self._by_client[client_id]
+
+
+def _fits(state: OrderState, execution: Execution) -> bool:
+    """Whether an execution can be this order's, by what both know: client ids need not be unique."""
+    return all(
+        getattr(execution, name) in {None, getattr(state, name)}
+        for name in ("symbol", "side", "quantity", "stop_price")
+    )
 
 
 def _changes(execution: Execution) -> bool:

@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 
 from router.errors import Garbled, LoginRefused, TransportError, VenueError, VenueUnreachable
-from router.redact import Redactor
+from router.redact import Redactor, Secret
 from router.report import Outcome, SessionState
 from router.transport.websocket import HandshakeRefused, WebSocket
 from router.venue import Answer, Codec, Retry, Snapshot, Wire
@@ -133,6 +133,8 @@ class Link:
         try:
             await self._open_transports()
             for wire in self._codec.hello(time.time(), secrets.token_bytes(16)):
+                for secret in wire.secrets:
+                    self._redact.learn(Secret(secret))
                 await self.greet(wire)
             await self._user.logged_in()
         except (VenueError, TransportError, Garbled) as error:
@@ -219,6 +221,8 @@ class Link:
                 log.warning("%s", error)
                 if isinstance(error, LoginRefused) and not self._accepted:
                     return False
+            except Exception:
+                log.exception("%s: a mistake of ours while connecting", self._name)
             else:
                 return True
 
@@ -227,7 +231,7 @@ def _clock(headers: Mapping[str, str]) -> str:
     """How far our clock is from the venue's Date header: a wrong clock makes signed logins fail."""
     try:
         ahead = time.time() - parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return ""
     if abs(ahead) < SAME_CLOCK:
         return " (our clock agrees with the venue's Date header)"

@@ -87,6 +87,8 @@ class Operation:
     """Another cancel of the same address was in doubt at the same time: either may have been executed."""
     declines: int = 0
     """Attempts of which the venue has said that they were not executed."""
+    declined_as: bool = False
+    """The form of the first such answer: whether it named an order."""
     wants_token: bool = False
     """The last attempt was declined for its token."""
     carrier: Any = None
@@ -100,6 +102,8 @@ class Operation:
     """The venue has said that it received the request."""
     taken: dict[str, None] = field(factory=dict)
     """The ids of the orders that it took so far, in order."""
+    denials: int = 0
+    """How often the venue has said, after its quiet period, that it does not know the order."""
     notes: list[str] = field(factory=list)
     """What was learnt without settling it."""
     lost: float | None = None
@@ -182,8 +186,8 @@ class Operation:
 
     def note(self, text: str) -> None:
         """Remember what was learnt without settling it."""
-        if text and text not in self.notes[-8:]:
-            self.notes.append(text)
+        if text and text not in self.notes:
+            self.notes = [*self.notes[-7:], text]
 
     @contextmanager
     def observed(self) -> Iterator[asyncio.Future[Reply]]:

@@ -8,10 +8,11 @@ for whom it is fresh enough.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from itertools import zip_longest
 
-from router.errors import Garbled, ReadFailed, TransportError
+from router.errors import ReadFailed, RouterError, VenueError
 from router.venue import Execution, Reading, Snapshot
 
 __all__ = ["Reader"]
@@ -31,6 +32,8 @@ class Reader:
         self._changes = changes
         self._waiting: list[tuple[float, asyncio.Future[Reading]]] = []
         self._task: asyncio.Task[None] | None = None
+        self.lane = asyncio.Lock()
+        """Held while a query is under way; look-ups take it as well."""
 
     async def read(self, since: float) -> Reading:
         """All open orders, asked for after `since`. Raises ReadFailed."""
@@ -50,19 +53,18 @@ class Reader:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._fail(ReadFailed(self._venue, "the session was closed"))
+        self._fail(ReadFailed(self._venue, "the session was closed"), math.inf)
 
     async def _serve(self) -> None:
         """Read until nobody waits."""
         while self._waiting:
-            asked = asyncio.get_running_loop().time()
-            changes = self._changes()
-            try:
-                rows = await self._whole()
-            except (ReadFailed, TransportError, Garbled) as error:
-                self._fail(error if isinstance(error, ReadFailed) else ReadFailed(self._venue, str(error)))
-                return
-            self._tell(Reading(asked=asked, rows=rows, changes=changes))
+            async with self.lane:
+                asked, changes = asyncio.get_running_loop().time(), self._changes()
+                try:
+                    self._tell(Reading(asked=asked, rows=await self._whole(), changes=changes))
+                except RouterError as error:
+                    text = error.text if isinstance(error, VenueError) else str(error)
+                    self._fail(ReadFailed(self._venue, text), asked)
 
     async def _whole(self) -> tuple[Execution, ...]:
         """Every page, read again when rows moved between two of them."""
@@ -94,8 +96,10 @@ class Reader:
             if not future.done():
                 future.set_result(reading)
 
-    def _fail(self, error: ReadFailed) -> None:
-        waiting, self._waiting = self._waiting, []
-        for _, future in waiting:
+    def _fail(self, error: ReadFailed, asked: float) -> None:
+        """Whoever this read was for hears of it; who came later has the next."""
+        failed = [future for since, future in self._waiting if since <= asked]
+        self._waiting = [(since, future) for since, future in self._waiting if since > asked]
+        for future in failed:
             if not future.done():
                 future.set_exception(error)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["Redactor", "Sealed", "Secret", "redact"]
+__all__ = ["Redactor", "Sealed", "Secret", "as_secret", "redact"]
 
 HIDDEN = "[redacted]"
 MAX_WORD = 40
@@ -19,10 +19,11 @@ _NAMES = (
     "signature|secret(?:_?key)?|private_?key|api_?key|jwt|password|passphrase|mnemonic|authorization|hmac_signature"
     "|(?:offline_?|access_?|refresh_?|id_?)?token|nonce|[rs]"
 )
-_JSON = re.compile(rf'(\\*"(?:{_NAMES})\\*"\s*:\s*)(\\*")[^"\\]*', re.IGNORECASE)
+_JSON = re.compile(rf'(\\{{0,8}}"(?:{_NAMES})\\{{0,8}}"\s{{0,8}}:\s{{0,8}})(\\{{0,8}}")[^"\\]*', re.IGNORECASE)
+_ASSIGNED = re.compile(r"(\b(?:signature|[rs])\s{0,3}[=:]\s{0,3}[\"']?)(?:0x)?[0-9a-f]{62,64}\b", re.IGNORECASE)
 _QUERY = re.compile(r"([?&](?:api_?key|jwt|access_?token|token|signature)=)[^&\s\"'#]*", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^/@\s\"']+(@)")
-_SHAPES = re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*|qfex_secret_\w+|(?i:bearer\s+)[\w.~+/=-]{8,}")
+_SHAPES = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+\.[\w-]*|qfex_secret_\w+|(?i:bearer\s{1,8})[\w.~+/=-]{8,}")
 
 
 class Secret:
@@ -43,6 +44,11 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")
+
+
+def as_secret(value: str | Secret) -> Secret:
+    """For fields that take either."""
+    return value if isinstance(value, Secret) else Secret(value)
 
 
 class Redactor:
@@ -72,6 +78,7 @@ class Redactor:
         if self._exact is not None:
             text = self._exact.sub(HIDDEN, text)
         text = _JSON.sub(rf"\1\2{HIDDEN}", text)
+        text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
         text = _QUERY.sub(rf"\1{HIDDEN}", text)
         text = _USERINFO.sub(rf"\1{HIDDEN}\2", text)
         return _SHAPES.sub(HIDDEN, text)

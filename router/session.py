@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve
@@ -22,17 +22,19 @@ from attrs import evolve
 from router.bearer import Bearer, TokenSource
 from router.deadlines import Deadlines
 from router.errors import CannotExpress, CannotList, Garbled, ReadFailed, TransportError, VenueError, VenueUnreachable
+from router.exchange import Exchange
 from router.link import Link
 from router.matching import Outstanding, Pending
 from router.model import Cancel
 from router.operation import Operation, Phase, Reply
 from router.reading import Reader
-from router.redact import Redactor, Sealed, Secret
+from router.redact import Redactor, Sealed
 from router.report import Health, Outcome, SessionState
 from router.venue import (
     Answer,
     Codec,
     Command,
+    Effect,
     Execution,
     Frame,
     Item,
@@ -53,6 +55,7 @@ log = logging.getLogger("router.session")
 
 RETRY_PAUSE = 0.5  # seconds before a new attempt when the venue does not say
 MAX_DECLINES = 5
+MAX_TEXT = 500  # of a venue's words
 NEVER_OPENED = "it was never opened"
 
 
@@ -73,11 +76,11 @@ class Session:
         self._listener: Listener
         self._bearer: Bearer
         self._reader: Reader
+        self._exchange: Exchange
         self._garbled = 0
         self._outstanding = Outstanding()
         self._deadlines = Deadlines()
         self._held: dict[Operation, Wire] = {}
-        self._calls: dict[Operation, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
@@ -95,9 +98,10 @@ class Session:
 
     async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
         self._name, self._listener = name, listener
-        self._bearer = Bearer(name, self._source, self._redact)
+        self._bearer = Bearer(name, self._source, self._redact, self.spec.login_timeout)
         self._reader = Reader(name, self._ask_page, listener.changes)
         self._link = Link(name, self._codec, self._redact, self)
+        self._exchange = Exchange(self.spec, self._link, self._bearer, listener, self._redact, self._take)
         try:
             await self._link.open(strict=strict)
         except BaseException:
@@ -111,10 +115,7 @@ class Session:
         self._tell_closed()
         await self._reader.close()
         await self._bearer.close()
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await self._exchange.close()
         await link.close()
         self._deadlines.close()
 
@@ -148,9 +149,10 @@ class Session:
 
     async def sync(self) -> None:
         """Read the open orders; until that has worked, nothing new is placed."""
+        since = asyncio.get_running_loop().time()
         while self._link is not None and not self._link.is_gone:
             try:
-                self._listener.resync(await self._reader.read(asyncio.get_running_loop().time()))
+                self._listener.resync(await self._reader.read(since))
             except ReadFailed as error:
                 self._link.last_error = error.text
                 log.warning("%s", error)
@@ -184,6 +186,9 @@ class Session:
     def watch(self, operation: Operation) -> None:
         self._deadlines.watch(operation)
 
+    def canonical(self, name: str) -> str:
+        return self._codec.canonical(name)
+
     def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
         return self._codec.remaining(command, rows)
 
@@ -199,7 +204,7 @@ class Session:
         elif wire.via is Via.SOCKET:
             self._write(operation, wire)
         else:
-            self._call(operation, wire)
+            self._exchange.start(operation, wire)
 
     def _may_write(self, operation: Operation, link: Link) -> bool:
         return link.is_up and (link.state is SessionState.READY or isinstance(operation.command, Cancel))
@@ -219,73 +224,10 @@ class Session:
         if operation.carrier is not None and operation.carrier.heard:
             self._outstanding.discard(operation.carrier)
         operation.carrier = None
-        call = self._calls.get(operation)
-        if call is not None and operation.reply is not None and operation.reply.outcome is Outcome.NOT_SENT:
-            call.cancel()
+        self._exchange.abandon(operation)
 
     def _not_connected(self) -> str:
         return f"{self._name} is closed" if self._link is None else self._link.describe()
-
-    # -- commands over HTTP
-
-    def _call(self, operation: Operation, wire: Wire) -> None:
-        task = asyncio.get_running_loop().create_task(self._exchange(operation, wire))
-        self._calls[operation] = task
-        operation.waits_for = f"{self._name}: no connection by the deadline"
-        task.add_done_callback(lambda _: self._calls.pop(operation, None))
-
-    async def _exchange(self, operation: Operation, wire: Wire | None) -> None:
-        """Request and answer, and what the answer asks for: a new attempt with a fresh token, or a further request."""
-        while wire is not None:
-            token = await self._attempt(operation, wire)
-            if operation.follow is not None:
-                wire, operation.follow = operation.follow, None
-            elif not (operation.wants_token and await self._renew(operation, token)):
-                wire = None
-
-    async def _attempt(self, operation: Operation, wire: Wire) -> Secret | None:
-        """One request. Returns the token it was sent with."""
-        token: Secret | None = None
-        pending = Pending(wire, asyncio.get_running_loop().time(), operation)
-        try:
-            token = await self._bearer.token() if wire.bearer else None
-            frame = await self._request(wire, token, lambda: operation.wrote(asyncio.get_running_loop().time()))
-        except VenueError as error:
-            self._unsent(operation, error.text)
-        except TransportError as error:
-            if error.sent:
-                self._broken(operation, str(error))
-            else:
-                self._unsent(operation, str(error))
-        else:
-            self._take(frame, pending)
-        return token
-
-    async def _renew(self, operation: Operation, refused: Secret | None) -> bool:
-        """A 401 was not executed: one renewal for all who wait. False: no new attempt can be made."""
-        operation.wants_token = False
-        try:
-            await self._bearer.renew(refused)
-        except VenueError as error:
-            self._unsent(operation, error.text)
-        return operation.phase is not Phase.DONE
-
-    async def _request(self, wire: Wire, token: Secret | None, connected: Callable[[], None]) -> Frame:
-        if self._link is None or self._link.http is None:
-            raise TransportError(self._not_connected(), sent=False)
-        name, prefix = self._codec.spec.bearer
-        headers = {} if token is None else {name: prefix + token.reveal()}
-        return await self._link.http.request(wire, headers, connected)
-
-    def _unsent(self, operation: Operation, text: str) -> None:
-        """The attempt did not leave."""
-        text = f"{operation.waits_for}; {text}" if operation.declines else text
-        operation.fail(self._redact(text))
-
-    def _broken(self, operation: Operation, text: str) -> None:
-        """The request may have been executed, and its answer will never come."""
-        self._listener.lost(operation)
-        operation.doubt(operation.unknown(self._redact(text)))
 
     # -- the session's own requests
 
@@ -294,8 +236,8 @@ class Session:
         answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
         pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
         if wire.via is Via.HTTP:
-            token = await self._bearer.token() if wire.bearer else None
-            self._take(await self._request(wire, token, _nothing), pending)
+            frame, _ = await self._exchange.request(wire, _nothing)
+            self._take(frame, pending)
             if not answer.done():
                 raise Garbled(f"the answer to {wire.method} {wire.path.partition('?')[0]} could not be read")
             return answer.result()
@@ -329,18 +271,22 @@ class Session:
             return answer
         raise ReadFailed(self._name, f"open orders could not be read: {self._redact(answer.text)}")
 
-    async def lookup(self, cancel: Cancel) -> bool:
+    async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
         wire = self._codec.lookup(cancel, time.time())
         if wire is None or self._link is None or not self._link.is_up:
-            return False
+            return None
         try:
-            answer = await self.ask(wire, self._codec.spec.deadline)
+            async with self._reader.lane:
+                answer = await self.ask(wire, self._codec.spec.deadline)
         except (TransportError, Garbled, VenueError):
-            return False
-        if isinstance(answer, Snapshot):
-            for row in answer.rows:
-                self._listener.apply(row, asked=False)
-        return True
+            return None
+        if not isinstance(answer, Snapshot) or any(
+            cancel.id not in {row.order_id, row.client_order_id} for row in answer.rows
+        ):
+            return None
+        for row in answer.rows:
+            self._listener.apply(row, asked=False)
+        return answer.rows
 
     # -- frames
 
@@ -410,7 +356,7 @@ class Session:
             operation.acknowledged = True
             self._continue(operation, answer.then)
             return
-        text = self._redact.word(answer.text)
+        text = self._redact.word(answer.text[:MAX_TEXT])
         if text != answer.text:
             answer = evolve(answer, text=text)
         self._listener.answered(operation, answer, Sealed(frame.body, self._redact))
@@ -431,6 +377,12 @@ class Session:
         allowed = 1 if answer.retry is Retry.TOKEN else MAX_DECLINES
         if deadline is None or operation.declines >= allowed:
             return False
+        if operation.declines and wire.effect is Effect.ONCE and _form(answer) != operation.declined_as:
+            self._listener.answered(
+                operation, Answer(outcome=Outcome.UNKNOWN, text=answer.text), Sealed(b"", self._redact)
+            )
+            return True
+        operation.declined_as = _form(answer)
         if answer.retry is Retry.TOKEN:
             operation.wants_token = True
         elif loop.time() + pause >= deadline:
@@ -482,6 +434,11 @@ class Session:
             return ""
         tense = "expired" if expires <= datetime.now(UTC) else "expires"
         return f"the token {tense} at {expires:%Y-%m-%d %H:%M:%S} UTC and cannot be renewed"
+
+
+def _form(answer: Answer) -> bool:
+    """Whether the answer names an order. A venue that says one thing in two forms says it twice of one attempt."""
+    return answer.order_id is not None
 
 
 def _nothing() -> None:

@@ -2,13 +2,14 @@
 
 Rules:
 
-1. A receipt is not the deed. After one, the venue's own answer is waited for; then open orders are read.
-2. A cancel of a set is complete when a read sent after its first answer shows none left. A received cancel whose order
-   a later read no longer shows is CONFIRMED, unless the ledger knows that it ended otherwise.
-3. What nobody answered is settled by a late answer, by an event in the ledger, or by a read that still shows the order.
-   A read that does not show it proves nothing before the venue's quiet period is over, and then only that it is gone:
-   not whether it was cancelled or filled.
-4. settle() always comes back; when nothing could tell, it is UNKNOWN still, and says what was looked at.
+1. A receipt is not the deed. After one, the venue's own answer is waited for; then the venue is read.
+2. A cancel of a set is complete when a read that was sent after its first answer shows none left. It is not while an order
+   of ours with that id is still unanswered, nor is a cancel by client id that has taken nothing.
+3. An order that a read no longer shows is gone, not cancelled: a look-up or an event tells which. A received cancel of it is
+   CONFIRMED without them only when the quiet period is over and every trade since the order was new has been seen.
+4. A submit is settled by a late answer, an event, or a read that shows its order. It was not placed (REFUSED, by the ROUTER)
+   when after the quiet period neither the open orders nor a look-up by client id know it, twice.
+5. settle() always comes back; when nothing could tell, it is UNKNOWN still, and says what was looked at.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order
 from router.operation import Operation, Phase, Reply
 from router.redact import Sealed
-from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome, Replace
+from router.report import CxlRejReason, ExecType, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Settler"]
@@ -36,17 +37,20 @@ LOOKS = 2  # reads after the quiet period that must agree
 
 
 class Settler:
-    """Ends the operations of one venue."""
+    """Ends the operations of one venue. absorb: takes a reading into the ledger."""
 
     def __init__(self, ledger: Ledger, adapter: Adapter, absorb: Callable[[Reading], None]) -> None:
         self._ledger = ledger
         self._adapter = adapter
         self._absorb = absorb
-        self._running: dict[Operation, asyncio.Task[None]] = {}
+        self._completing: dict[Operation, asyncio.Task[None]] = {}
+        self._searching: dict[Operation, asyncio.Task[None]] = {}
+        self._closed = False
 
     async def close(self) -> None:
         """Stop all reading."""
-        tasks = list(self._running.values())
+        self._closed = True
+        tasks = [*self._completing.values(), *self._searching.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,132 +85,136 @@ class Settler:
         operation.acknowledged = True
         if self._adapter.spec.lists and not isinstance(operation.command, Order):
             pause = GRACE if answer.outcome is None else 0.0
-            self._run(operation, self._complete(operation, pause))
-
-    def _run(self, operation: Operation, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """One reader per operation: a second one is not started beside it."""
-        running = self._running.get(operation)
-        if running is not None:
-            work.close()
-            return running
-        task = asyncio.get_running_loop().create_task(work)
-        self._running[operation] = task
-        task.add_done_callback(lambda _: self._running.pop(operation, None))
-        return task
+            _once(self._completing, operation, lambda: self._complete(operation, pause))
 
     async def _complete(self, operation: Operation, pause: float) -> None:
         """Read until nothing is left, or nobody waits."""
         since, step = _now(), FIRST_PAUSE
         await _pause(operation, pause)
         while operation.phase is Phase.WRITTEN and operation.is_awaited:
-            await self._look(operation, since)
+            await self._inspect(operation, since)
             await _pause(operation, step)
             step = min(step * 2, LONGEST_PAUSE)
-
-    async def _look(self, operation: Operation, since: float) -> None:
-        try:
-            reading = await self._adapter.read(since)
-        except VenueError as error:
-            operation.note(error.text)
-            return
-        if operation.phase is Phase.WRITTEN:
-            self._absorb(reading)
-            self._by_reading(operation, reading)
-
-    def _by_reading(self, operation: Operation, reading: Reading) -> None:
-        """A read after an answer."""
-        left = self._adapter.remaining(operation.command, reading.rows)
-        if isinstance(operation.command, Replace):
-            if any(_carries(row, operation.command) for row in left):
-                operation.finish(_done(Outcome.CONFIRMED, "received, and read back with the new terms"))
-        elif not left:
-            self._gone(operation)
-
-    def _gone(self, operation: Operation) -> None:
-        """A received cancel, and nothing left of what it names."""
-        command = operation.command
-        entries = self._concerned(command) if isinstance(command, Cancel) else []
-        if entries and not operation.taken and all(_ended_otherwise(entry) for entry in entries):
-            operation.finish(_too_late(entries[0]))
-            return
-        for entry in entries:
-            if entry.is_live and entry.state.order_id is not None:
-                self._end(entry)
-        for entry in entries:
-            if entry.state.status is OrdStatus.CANCELED and entry.state.order_id is not None:
-                operation.taken[entry.state.order_id] = None
-        operation.finish(_done(Outcome.CONFIRMED, "received, and no longer open when read", OrdStatus.CANCELED))
-
-    def _end(self, entry: Entry) -> None:
-        order_id = str(entry.state.order_id)
-        ended = Execution(
-            exec_type=ExecType.CANCELED, order_id=order_id, status=OrdStatus.CANCELED, origin=Origin.CLIENT
-        )
-        self._ledger.apply(ended, time.time(), asked=True)
 
     # -- doubts
 
     async def settle(self, operation: Operation, timeout: float | None) -> Reply:
         """The final reply, or UNKNOWN when every means is spent or the time-out is over."""
         self.by_ledger(operation)
-        with operation.observed() as final:
-            spent = self._run(operation, self._search(operation))
-            until = None if timeout is None else _now() + timeout
-            await _first(final, spent, until)
-            if not final.done() and operation.lost is None and until is not None:
-                await _first(final, None, until)
+        if not self._closed:
+            with operation.observed() as final:
+                until = None if timeout is None else _now() + timeout
+                spent = _once(self._searching, operation, lambda: self._search(operation))
+                await _first(final, spent, until)
+                if operation.lost is None and until is not None and not self._closed:
+                    await _first(final, _once(self._searching, operation, lambda: _linger(until)), until)
         return operation.reply or operation.unknown(self._verdict(operation))
 
     async def _search(self, operation: Operation) -> None:
         """Read until it is settled, or until the quiet period is over and two more reads have not told."""
         looks, step = 0, FIRST_PAUSE
         while operation.phase is not Phase.DONE and looks < LOOKS:
-            quiet = _now() >= self._quiet_at(operation)
+            quiet = self._is_quiet(operation)
             if self._adapter.spec.lists:
-                await self._inspect(operation, quiet=quiet)
+                await self._inspect(operation, _now())
             looks += quiet
-            await _pause(operation, min(step, max(FIRST_PAUSE, self._quiet_at(operation) - _now())))
+            rest = self._quiet_at(operation) - _now()
+            await _pause(operation, min(step, rest) if rest > 0 else step)
             step = min(step * 2, LONGEST_PAUSE)
 
     def _quiet_at(self, operation: Operation) -> float:
         return max(operation.written, operation.lost or 0.0) + self._adapter.spec.quiet_period
 
-    async def _inspect(self, operation: Operation, *, quiet: bool) -> None:
+    def _is_quiet(self, operation: Operation) -> bool:
+        return _now() >= self._quiet_at(operation)
+
+    # -- reading
+
+    async def _inspect(self, operation: Operation, since: float) -> None:
+        """Read the open orders, and let them tell what they can."""
+        quiet = self._is_quiet(operation)
         try:
-            reading = await self._adapter.read(_now())
+            reading = await self._adapter.read(since)
         except VenueError as error:
             operation.note(error.text)
+            return
+        if operation.phase is not Phase.WRITTEN:
             return
         self._absorb(reading)
         self.by_ledger(operation)
         left = self._adapter.remaining(operation.command, reading.rows)
-        at = datetime.now(UTC).strftime("%H:%M:%S")
-        if left:
-            self._still_there(operation, left, at)
-            return
-        if operation.phase is Phase.WRITTEN and isinstance(operation.command, Cancel):
-            await self._adapter.lookup(operation.command)
-            self.by_ledger(operation)
-        if operation.acknowledged and isinstance(operation.command, Cancel) and operation.phase is Phase.WRITTEN:
-            self._gone(operation)
-        elif quiet:
-            operation.note(f"not among the open orders at {at} UTC")
+        if operation.phase is Phase.WRITTEN:
+            match operation.command:
+                case Order():
+                    await self._sought(operation, operation.command, quiet=quiet)
+                case Cancel():
+                    await self._cancelled(operation, operation.command, left, quiet=quiet)
+                case Replace():
+                    self._replaced(operation, operation.command, left)
 
-    def _still_there(self, operation: Operation, rows: Sequence[Execution], at: str) -> None:
-        command = operation.command
-        if isinstance(command, Replace) and any(_carries(row, command) for row in rows):
+    def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution]) -> None:
+        if any(_carries(row, replace) for row in left):
             operation.finish(_done(Outcome.CONFIRMED, "read back with the new terms"))
-        elif isinstance(command, Order):
-            self.by_row(operation, rows[0])
-        else:
-            operation.note(f"still open at {at} UTC")
 
-    def by_row(self, operation: Operation, row: Execution) -> None:
-        """A submit whose order a read shows."""
-        if isinstance(operation.subject, Entry):
-            self._ledger.bind(operation.subject, row.order_id, row.kind)
-            self._ledger.apply(row, time.time())
-        operation.finish(_done(Outcome.CONFIRMED, "found among the open orders", row.status))
+    async def _sought(self, operation: Operation, order: Order, *, quiet: bool) -> None:
+        """A submit whose order no read has shown; one that has would be in the ledger now."""
+        found = await self._adapter.lookup(
+            Cancel(order.venue, order.client_order_id, IdKind.CLIENT_ORDER, order.symbol)
+        )
+        self.by_ledger(operation)
+        if not quiet or operation.phase is not Phase.WRITTEN:
+            return
+        operation.note(f"not among the open orders at {_clock()} UTC")
+        if found == ():
+            operation.denials += 1
+            operation.note(f"not known to the venue by its client id at {_clock()} UTC")
+        if operation.denials >= LOOKS:
+            operation.finish(_not_placed(operation))
+
+    async def _cancelled(self, operation: Operation, cancel: Cancel, left: Sequence[Execution], *, quiet: bool) -> None:
+        if left:
+            operation.note(f"still open at {_clock()} UTC")
+        elif cancel.kind in self._adapter.spec.set_kinds:
+            self._set_is_empty(operation, cancel)
+        else:
+            await self._adapter.lookup(cancel)
+            self.by_ledger(operation)
+            if quiet and operation.phase is Phase.WRITTEN:
+                self._gone(operation, cancel)
+
+    def _set_is_empty(self, operation: Operation, cancel: Cancel) -> None:
+        """Nothing is left of a set (rule 2)."""
+        entries = self._concerned(cancel)
+        answered = operation.taken or (operation.acknowledged and cancel.kind is not IdKind.CLIENT_ORDER)
+        if not answered or any(entry.state.status is OrdStatus.PENDING_NEW for entry in entries):
+            return
+        if entries and not operation.taken and all(_ended_otherwise(entry) for entry in entries):
+            operation.finish(_too_late(entries[0]))
+            return
+        for entry in entries:
+            if entry.is_live and not operation.taken:  # a TWAP, whose cancellation has no frame of its own
+                self._end(str(entry.state.order_id))
+        operation.finish(_done(Outcome.CONFIRMED, "none was left when read", OrdStatus.CANCELED))
+
+    def _end(self, order_id: str) -> None:
+        """The order ended by our cancel, though no frame said so."""
+        ended = Execution(
+            exec_type=ExecType.CANCELED, order_id=order_id, status=OrdStatus.CANCELED, origin=Origin.CLIENT
+        )
+        self._ledger.apply(ended, time.time(), asked=True)
+
+    def _gone(self, operation: Operation, cancel: Cancel) -> None:
+        """A single order that the venue no longer shows, after the quiet period (rule 3)."""
+        operation.note(f"not among the open orders at {_clock()} UTC")
+        entry = self._ledger.find(cancel.id)
+        if entry is None or not operation.acknowledged or not entry.from_start or entry.state.quantity is None:
+            return
+        if entry.is_live and entry.counted < entry.state.quantity:
+            self._end(cancel.id)
+            text = "received, gone when read after the quiet period, and not filled by any trade seen"
+            operation.finish(_done(Outcome.CONFIRMED, text, OrdStatus.CANCELED))
+
+    # -- what the ledger has learnt
 
     def by_ledger(self, operation: Operation) -> None:
         """What the ledger has learnt since may settle it."""
@@ -226,17 +234,15 @@ class Settler:
             operation.finish(_done(outcome, "the venue named the order later", entry.state.status))
 
     def _ended(self, operation: Operation, command: Cancel) -> None:
-        entries = self._concerned(command)
-        is_set = command.kind in self._adapter.spec.set_kinds
-        if not entries or any(entry.is_live for entry in entries) or (is_set and not operation.acknowledged):
+        if command.kind in self._adapter.spec.set_kinds:
+            return  # a set is complete when a read shows none left, and not before
+        entry = self._ledger.find(command.id)
+        if entry is None or entry.is_live:
             return
-        cancelled = [entry for entry in entries if entry.state.status is OrdStatus.CANCELED]
-        for entry in cancelled:
-            operation.taken[str(entry.state.order_id)] = None
-        if cancelled:
-            operation.finish(_done(Outcome.CONFIRMED, "cancelled, as an event told", OrdStatus.CANCELED))
+        if entry.state.status is OrdStatus.CANCELED:
+            operation.finish(_done(Outcome.CONFIRMED, "the order is known to be cancelled", OrdStatus.CANCELED))
         else:
-            operation.finish(_too_late(entries[0]))
+            operation.finish(_too_late(entry))
 
     def _concerned(self, command: Cancel) -> list[Entry]:
         if command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
@@ -253,6 +259,38 @@ class Settler:
         if any(note.startswith("not among") for note in operation.notes):
             return "gone, cause unknown"
         return "no answer came, and reading could not tell"
+
+
+def _once(
+    running: dict[Operation, asyncio.Task[None]], operation: Operation, work: Callable[[], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """One task per operation: a second one is not started beside it."""
+    task = running.get(operation)
+    if task is None or task.done():
+        task = running[operation] = asyncio.get_running_loop().create_task(work())
+        task.add_done_callback(lambda done: running.pop(operation) if running.get(operation) is done else None)
+    return task
+
+
+async def _linger(until: float) -> None:
+    """Nothing to ask any more; a late answer may still come."""
+    await asyncio.sleep(max(0.0, until - _now()))
+
+
+def _clock() -> str:
+    return datetime.now(UTC).strftime("%H:%M:%S")
+
+
+def _not_placed(operation: Operation) -> Reply:
+    text = "; ".join(["not placed: the venue does not know the order", *operation.notes])
+    return Reply(
+        outcome=Outcome.REFUSED,
+        origin=Origin.ROUTER,
+        text=text,
+        status=OrdStatus.REJECTED,
+        order_reason=OrdRejReason.OTHER,
+        answered_at=datetime.now(UTC),
+    )
 
 
 def _now() -> float:

@@ -22,7 +22,9 @@ def checked_url(url: str, venue: str, *, scheme: str) -> str:
         host = None
     if host is None or parts.username is not None or any(ord(char) <= 32 for char in url):
         raise ValueError(f"{venue}: url was {redact(url)!r}; it must be {scheme}://host")
-    if scheme == "https" and (parts.query or parts.fragment):
+    if parts.fragment:
+        raise ValueError(f"{venue}: url was {redact(url)!r}; it takes no fragment")
+    if scheme == "https" and parts.query:
         raise ValueError(f"{venue}: url was {redact(url)!r}; paths are appended to it, so it takes no query")
     if parts.scheme == scheme or (parts.scheme == _SECURE[scheme] and _is_loopback(host)):
         return url

@@ -6,14 +6,13 @@ raises while reading a frame becomes Garbled in `read()`, so venue code indexes 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from router.errors import Garbled
 from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
@@ -43,6 +42,7 @@ __all__ = [
     "Wire",
     "concerns",
     "read",
+    "too_deep",
 ]
 
 Command = Order | Cancel | Replace
@@ -77,7 +77,8 @@ class Wire:
     """One message out. Only the codec looks inside the body.
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
-    the token on, as the Spec says. order_id: the id that the order will have, where we choose it. headers, method and path are for HTTP; path is relative to the venue's base URL.
+    the token on, as the Spec says. order_id: the id that the order will have, where we choose it. secrets: parts of a
+    login's body that must never be shown. headers, method and path are for HTTP; path is relative to the venue's base URL.
     """
 
     keys: tuple[Key, ...] = ()
@@ -90,6 +91,7 @@ class Wire:
     bearer: bool = False
     acknowledged: bool = False
     order_id: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @frozen(kw_only=True)
@@ -259,6 +261,10 @@ class Codec(Protocol):
         """The rows that this command has still open."""
         return [row for row in rows if concerns(command, row)]
 
+    def canonical(self, name: str) -> str:
+        """The one spelling of an id that may be written in several."""
+        return name
+
     def secrets(self) -> Iterable[str]:
         """Texts that must never be shown, exactly as they are."""
         return ()
@@ -283,8 +289,10 @@ def concerns(command: Command, row: Execution) -> bool:
 
 def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
     """Decode the whole frame, or raise Garbled: the one place where a codec's exceptions end."""
-    if _too_deep(frame.body):
-        raise Garbled(f"a frame of {len(frame.body)} bytes is nested deeper than {MAX_DEPTH}")
+    if too_deep(frame.body):
+        if frame.wire is None:
+            raise Garbled(f"a frame of {len(frame.body)} bytes is nested deeper than {MAX_DEPTH}")
+        frame = evolve(frame, body=b"<too deep>")  # the status code decides all the same
     try:
         items = list(codec.decode(frame, now))
         for item in items:
@@ -306,30 +314,33 @@ def _check(item: Item) -> None:
     for row in rows:
         for name in _NUMBERS:
             number = getattr(row, name)
-            if number is not None and not (number.is_finite() and abs(number.adjusted()) <= MAX_DIGITS):
+            if number is None:
+                continue
+            if not (number.is_finite() and abs(number.adjusted()) <= MAX_DIGITS):
                 raise ValueError(f"{name} is out of bounds")
+            if number < 0 and name.endswith("quantity"):
+                raise ValueError(f"{name} is negative")
 
 
 MAX_DEPTH = 64
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def _too_deep(body: bytes) -> bool:
-    """Whether JSON is nested so deep that parsing it could exhaust the C stack.
+def too_deep(body: bytes) -> bool:
+    """Whether JSON is nested so deep that parsing it could exhaust the C stack. Linear in the body.
 
     The interpreter's own recursion limit is no defence: importing eth-account raises it for the whole process, and then
     a hundred thousand brackets end the process instead of raising.
     """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(unescaped.split(b'"')[::2])
     depth = 0
-    for byte in _STRING.sub(b"", body):
-        if byte in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif byte in b"]}":
-            depth -= 1
+    for byte in outside.translate(None, _NOT_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return True
     return False
 
 
@@ -397,7 +408,10 @@ class Adapter(Protocol):
     def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
         """The rows that this command has still open."""
 
-    async def lookup(self, cancel: Cancel) -> bool:
-        """Ask for one order; what the venue says is applied before this returns. False: it could not be asked."""
+    async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
+        """Ask for one order; what the venue says is applied before this returns. None: it could not be asked."""
+
+    def canonical(self, name: str) -> str:
+        """The one spelling of an id that may be written in several."""
 
     def health(self) -> Health: ...

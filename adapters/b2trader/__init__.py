@@ -51,7 +51,7 @@ class B2Trader(Session):
         codec = B2TraderCodec(
             spec=evolve(SPEC, http_url=checked_url(base_url, "b2trader", scheme="https")),
             account_id=account_id,
-            offline_token=offline_token or "",
+            offline_token=(offline_token or "").strip(),
         )
         super().__init__(codec, deadline=deadline, token=_source(token))
 
@@ -70,9 +70,11 @@ def _source(token: str | Callable[[], Awaitable[str]] | None) -> TokenSource | R
     if token is None:
         return None
     if isinstance(token, str):
-        return renewal(token, time.time())
+        if not token.strip().isascii() or any(char.isspace() for char in token.strip()):
+            raise ValueError("b2trader: token is not a token: it has blanks, line breaks or other characters inside")
+        return renewal(token.strip(), time.time())
 
     async def fetch() -> Renewal:
-        return renewal(await token(), time.time())
+        return renewal((await token()).strip(), time.time())
 
     return fetch

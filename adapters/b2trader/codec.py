@@ -20,6 +20,7 @@ from attrs import field, frozen
 from adapters.b2trader.replies import read_reply
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, Side, TimeInForce, plain
+from router.redact import Secret, as_secret
 from router.venue import Codec, Command, Effect, Frame, Item, Spec, Via, Wire
 
 __all__ = ["SPEC", "B2TraderCodec"]
@@ -54,26 +55,26 @@ _TIMES = {  # by order type; the first is the natural one
 
 @frozen(kw_only=True)
 class B2TraderCodec(Codec):
-    """The words of one trading account. offline_token: exchanged for access tokens; "" when the session has a token."""
+    """The words of one trading account. offline_token: exchanged for access tokens; empty when the session has a token."""
 
     spec: Spec
     account_id: str
-    offline_token: str = field(default="", repr=False)
+    offline_token: Secret = field(default=Secret(""), converter=as_secret)
 
     def secrets(self) -> Iterable[str]:
-        return [self.offline_token]
+        return [self.offline_token.reveal()]
 
     # -- outbound
 
     def hello(self, now: float, entropy: bytes) -> Iterable[Wire]:
-        if self.offline_token:
+        if self.offline_token.reveal():
             yield self.token_request()
 
     def token_request(self) -> Wire:
         """The exchange of the offline token for an access token of about an hour."""
         return Wire(
             keys=(("token", ""),),
-            body=msgspec.json.encode({"token": self.offline_token}),
+            body=msgspec.json.encode({"token": self.offline_token.reveal()}),
             effect=Effect.READ,
             via=Via.HTTP,
             method="POST",

@@ -227,9 +227,7 @@ def _placed(frame: Frame, kind: IdKind) -> Iterator[Item]:
 
 def _execution(row: Row, kind: IdKind, status: OrdStatus) -> Execution:
     stop = kind is IdKind.STOP_ORDER
-    filled = None
-    if not stop and row.requested_amount is not None and row.remaining_amount is not None:
-        filled = row.requested_amount - row.remaining_amount
+    in_base = (row.market_id or "").startswith("spot.")  # elsewhere orders are sized in lots and shown in base units
     return Execution(
         exec_type=HAPPENED.get(status, ExecType.NEW if status is OrdStatus.NEW else ExecType.ORDER_STATUS),
         order_id=row.order_id,
@@ -238,13 +236,25 @@ def _execution(row: Row, kind: IdKind, status: OrdStatus) -> Execution:
         symbol=row.market_id,
         side={"Buy": Side.BUY, "Sell": Side.SELL}.get(row.side or ""),
         type=_type(row, stop=stop),
-        quantity=row.requested_amount,
+        quantity=row.requested_amount if in_base else None,
         price=row.requested_price,
         stop_price=row.activation_price,
-        cum_quantity=filled,
+        cum_quantity=None if stop or not in_base else _filled(row, status),
         at=_time(row.updated_at),
         text=row.status,
     )
+
+
+def _filled(row: Row, status: OrdStatus) -> Decimal | None:
+    """What the order has traded: the requested amount less the remaining, as documented for open and ended orders alike.
+
+    A cancelled order without a remainder contradicts itself, so it tells nothing.
+    """
+    if row.requested_amount is None or row.remaining_amount is None:
+        return None
+    if not row.remaining_amount and status is not OrdStatus.FILLED:
+        return None
+    return row.requested_amount - row.remaining_amount
 
 
 def _type(row: Row, *, stop: bool) -> OrderType | None:

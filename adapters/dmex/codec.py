@@ -37,6 +37,7 @@ SPEC = Spec(
         "placing": "needs an order_encoder: the recipe of today's order hash is not public",
     },
 )
+KEY_DIGITS = 64
 SCALE = -8  # amounts and prices are integers of 1e-8
 
 OrderEncoder = Callable[[Order], tuple[str, Mapping[str, Any]]]
@@ -78,6 +79,9 @@ class DmexCodec(Codec):
     signer: Signer = field(repr=False)
     order_encoder: OrderEncoder | None = field(default=None, repr=False)
 
+    def canonical(self, name: str) -> str:
+        return name.lower() if HASH.fullmatch(name) else name
+
     # -- outbound
 
     def encode(self, command: Command, now: float) -> Wire:
@@ -90,7 +94,9 @@ class DmexCodec(Codec):
 
     def _cancel(self, cancel: Cancel) -> Wire:
         if not HASH.fullmatch(cancel.id):
-            raise CannotExpress(f"{cancel.venue}: id was {cancel.id!r}; an order hash is 0x and 64 hex digits")
+            key_like = len(cancel.id) == KEY_DIGITS  # someone may have pasted a private key
+            shown = "64 characters without 0x" if key_like else repr(cancel.id)
+            raise CannotExpress(f"{cancel.venue}: id was {shown}; an order hash is 0x and 64 hex digits")
         signed = self._signed(cancel.id)
         return _wire(
             "cancel_order", {"order_hash": cancel.id, **signed}, (CANCEL, cancel.id.lower()), Effect.IDEMPOTENT

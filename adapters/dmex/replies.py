@@ -23,20 +23,32 @@ HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 WORKED = {"ok", "success"}
 FAILED = {"error", "failed", "fail"}
 
-# Words of a refusal, from the documented error names and rules of create and cancel, and what they mean for each.
-REFUSALS: tuple[tuple[str, CxlRejReason, OrdRejReason, OrdStatus | None], ...] = (
-    ("already filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER, OrdStatus.FILLED),
-    ("fully filled", CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER, OrdStatus.FILLED),
-    ("already cancel", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, OrdStatus.CANCELED),
-    ("already closed", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, None),
-    ("not open", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, None),
-    ("order not found", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER, None),
-    ("unknown order", CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER, None),
-    ("invalid signature", CxlRejReason.OTHER, OrdRejReason.OTHER, None),
-    ("invalid leverage", CxlRejReason.OTHER, OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC, None),
-    ("insufficient margin", CxlRejReason.OTHER, OrdRejReason.ORDER_EXCEEDS_LIMIT, None),
-    ("amount must be greater than zero", CxlRejReason.OTHER, OrdRejReason.INCORRECT_QUANTITY, None),
-)
+# A refusal, from the documented error names and rules of create and cancel: its whole words, in lower case.
+FILLED = (CxlRejReason.TOO_LATE_TO_CANCEL, OrdRejReason.OTHER, OrdStatus.FILLED)
+CANCELLED = (CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, OrdStatus.CANCELED)
+CLOSED = (CxlRejReason.UNKNOWN_ORDER, OrdRejReason.OTHER, None)
+MISSING = (CxlRejReason.UNKNOWN_ORDER, OrdRejReason.UNKNOWN_ORDER, None)
+Refusal = tuple[CxlRejReason, OrdRejReason, OrdStatus | None]
+
+REFUSALS: dict[str, Refusal] = {
+    "invalid signature": (CxlRejReason.OTHER, OrdRejReason.OTHER, None),
+    "invalid leverage": (CxlRejReason.OTHER, OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC, None),
+    "insufficient margin": (CxlRejReason.OTHER, OrdRejReason.ORDER_EXCEEDS_LIMIT, None),
+    "amount must be greater than zero": (CxlRejReason.OTHER, OrdRejReason.INCORRECT_QUANTITY, None),
+    "not found": MISSING,
+    "unknown order": MISSING,
+}
+for state, refusal in (
+    ("filled", FILLED),
+    ("cancelled", CANCELLED),
+    ("canceled", CANCELLED),
+    ("closed", CLOSED),
+    ("not open", CLOSED),
+    ("not found", MISSING),
+):
+    for words in ("already {}", "order {}", "order already {}", "order is {}", "order is already {}"):
+        REFUSALS[words.format(state)] = refusal
+    REFUSALS[f"order is fully {state}"] = refusal
 
 
 def read_reply(message: Any) -> Iterator[Item]:
@@ -95,10 +107,11 @@ def _answer(worked: bool, text: str, order_hash: str | None, verb: str | None) -
     facts: dict[str, Any] = {"keys": keys, "sole": order_hash is None, "rivals": frozenset({CANCEL, ADD})}
     if worked:
         return Answer(**facts, outcome=Outcome.CONFIRMED, order_id=order_hash, text="success")
-    for words, cancel_reason, order_reason, status in REFUSALS:
-        if words in text.lower():
-            reasons: dict[str, Any] = {"cancel_reason": cancel_reason, "order_reason": order_reason}
-            return Answer(**facts, **reasons, outcome=Outcome.REFUSED, status=status, text=text)
+    refusal = REFUSALS.get(text.lower().strip().rstrip(".!"))
+    if refusal is not None:
+        cancel_reason, order_reason, status = refusal
+        reasons: dict[str, Any] = {"cancel_reason": cancel_reason, "order_reason": order_reason}
+        return Answer(**facts, **reasons, outcome=Outcome.REFUSED, status=status, text=text)
     return Answer(**facts, outcome=Outcome.UNKNOWN, text=text or "failed, without a reason")
 
 

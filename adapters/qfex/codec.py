@@ -21,6 +21,7 @@ from adapters.qfex.frames import read_frame
 from adapters.qfex.names import keys_for, modify_by_client
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, TimeInForce, plain
+from router.redact import Secret, as_secret
 from router.report import Replace
 from router.venue import Codec, Command, Effect, Frame, Item, Key, Spec, Wire
 
@@ -61,28 +62,30 @@ class QfexCodec(Codec):
 
     spec: Spec = SPEC
     public_key: str = field(default="", repr=False)
-    secret_key: str = field(default="", repr=False)
-    jwt: str = field(default="", repr=False)
+    secret_key: Secret = field(default=Secret(""), converter=as_secret)
+    jwt: Secret = field(default=Secret(""), converter=as_secret)
     account_id: str | None = None
     cancel_on_disconnect: bool = False
 
     def secrets(self) -> Iterable[str]:
         in_url = parse_qs(urlsplit(self.spec.url or "").query)
-        return [self.secret_key, self.jwt, *in_url.get("api_key", []), *in_url.get("jwt", [])]
+        return [self.secret_key.reveal(), self.jwt.reveal(), *in_url.get("api_key", []), *in_url.get("jwt", [])]
 
     # -- outbound
 
     def hello(self, now: float, entropy: bytes) -> Iterable[Wire]:
-        yield _wire("auth", self._login(int(now), entropy.hex()), Effect.READ)
+        login = self._login(int(now), entropy.hex())
+        proof = login.get("hmac", {}).get("signature")
+        yield _wire("auth", login, Effect.READ, secrets=() if proof is None else (proof,))
         for channel in CHANNELS:
             yield _wire("subscribe", {"channels": [channel]}, Effect.READ)
         if self.cancel_on_disconnect:
             yield _wire("cancel_on_disconnect", {"cancel_on_disconnect": True}, Effect.READ, acknowledged=True)
 
     def _login(self, unix_ts: int, nonce: str) -> dict[str, Any]:
-        params: dict[str, Any] = {"jwt": self.jwt}
-        if not self.jwt:
-            signed = signature(self.secret_key, nonce, unix_ts)
+        params: dict[str, Any] = {"jwt": self.jwt.reveal()}
+        if not self.jwt.reveal():
+            signed = signature(self.secret_key.reveal(), nonce, unix_ts)
             proof = {"public_key": self.public_key, "nonce": nonce, "unix_ts": unix_ts, "signature": signed}
             params = {"hmac": proof}
         if self.account_id is not None:
@@ -118,12 +121,18 @@ class QfexCodec(Codec):
 
 
 def _wire(
-    kind: str, params: dict[str, Any], effect: Effect, *, acknowledged: bool = False, also: tuple[Key, ...] = ()
+    kind: str,
+    params: dict[str, Any],
+    effect: Effect,
+    *,
+    acknowledged: bool = False,
+    also: tuple[Key, ...] = (),
+    secrets: tuple[str, ...] = (),
 ) -> Wire:
     message = {"type": kind, "params": params}
     numbers = {name: Raw(plain(value).encode()) for name, value in params.items() if isinstance(value, Decimal)}
     body = msgspec.json.encode({"type": kind, "params": params | numbers})
-    return Wire(keys=keys_for(message) + also, body=body, effect=effect, acknowledged=acknowledged)
+    return Wire(keys=keys_for(message) + also, body=body, effect=effect, acknowledged=acknowledged, secrets=secrets)
 
 
 _MODES = {

@@ -25,7 +25,7 @@ from adapters.qfex.names import (
 )
 from router.model import IdKind, OrderType, Side
 from router.report import CxlRejReason, ExecType, OrdStatus, Origin, Outcome
-from router.venue import Answer, Execution, Item, Key, Retry, Snapshot
+from router.venue import Answer, Execution, Item, Key, Retry, Snapshot, too_deep
 
 __all__ = ["read_frame"]
 
@@ -268,19 +268,25 @@ def _sets(row: OrderRow) -> tuple[Key, ...]:
 
 def _names(row: OrderRow) -> tuple[Key, ...]:
     """All requests that a refusal of this order may answer, the most specific first."""
-    by_id: tuple[Key, ...] = ((CANCEL, row.order_id), (MODIFY, row.order_id))
+    by_id: tuple[Key, ...] = (
+        (CANCEL, row.order_id),
+        (MODIFY, row.order_id),
+        (CANCEL_SET, ("twap_id", row.order_id, row.symbol)),
+    )
     misplaced = tuple((CANCEL_SET, (mode, row.order_id, row.symbol)) for mode in ("client_order_id", "client_twap_id"))
-    return by_id + _add_keys(row) + _sets(row) + misplaced
+    by_client = _sets(row) if row.status == "NO_SUCH_ORDER" else ()  # else it may be of another order with that id
+    return by_id + _add_keys(row) + by_client + misplaced
 
 
 def _refused(row: OrderRow) -> Answer:
     refusal = tables.REFUSALS[row.status]
     verbs = refusal.verbs
     keys = tuple(key for key in _names(row) if key[0] in verbs)
+    asked: Key = (QUERY, ("order", row.order_id))  # a get_order under way may be what this answers
     return _answer(
         row,
-        keys,
-        rivals=frozenset({CANCEL, MODIFY}) if ADD in verbs else frozenset(),
+        (*keys, asked),
+        rivals=frozenset({CANCEL, MODIFY, QUERY}) if ADD in verbs else frozenset({CANCEL, QUERY}),
         outcome=Outcome.REFUSED,
         cancel_reason=refusal.cancel_reason,
         order_reason=refusal.order_reason,
@@ -359,6 +365,8 @@ def _echoed(raw: Raw) -> Mapping[str, Any] | None:
     """The request that an ack or err repeats: an object, or an object's text; None when it says nothing."""
     echo = _echo.decode(raw)
     if isinstance(echo, str):
+        if too_deep(echo.encode()):
+            raise ValueError("the echo is nested too deep")
         try:
             echo = _echo.decode(echo)
         except (msgspec.DecodeError, RecursionError):
@@ -445,8 +453,8 @@ def _twap_row(row: TwapRow) -> Execution:
 
 
 def _twap_response(row: TwapRow) -> Iterator[Item]:
-    """A TWAP with an id exists, so its add is done, unless its status sounds like a refusal; of a cancel it says
-    nothing but that something happened: the open TWAPs tell.
+    """A TWAP with an id exists, so its add is done, unless its status sounds like a refusal. Of a cancel it is the
+    first answer, and no more: the open TWAPs tell.
     """
     yield _twap_row(row)
     doubtful = any(word in (row.status or "").upper() for word in tables.DOUBTFUL)

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus, InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from router.errors import TransportError
 from router.redact import redact
@@ -70,10 +70,9 @@ class WebSocket(asyncio.BufferedProtocol):
     async def open(self, url: str, timeout: float) -> None:
         """Connect and shake hands. Raises TransportError, or HandshakeRefused for an HTTP error."""
         loop = asyncio.get_running_loop()
-        try:
-            uri = parse_uri(url)
-        except InvalidURI:
-            raise TransportError(f"{redact(url)} is not a WebSocket URL", sent=False) from None
+        uri = _parsed(url)
+        if uri is None:  # outside the handler, whose exception would carry the URL
+            raise TransportError(f"{redact(url)} is not a WebSocket URL", sent=False)
         self._protocol = ClientProtocol(uri, max_size=self._max_frame, logger=SILENT)
         self._opened, self._closed = loop.create_future(), loop.create_future()
         context = ssl.create_default_context() if uri.secure else None
@@ -227,6 +226,13 @@ class WebSocket(asyncio.BufferedProtocol):
             return _said(exc)
         code = self._protocol.close_code
         return "the server hung up" if code in {None, 1006} else f"the server closed the connection with code {code}"
+
+
+def _parsed(url: str) -> WebSocketURI | None:
+    try:
+        return parse_uri(url)
+    except InvalidURI:
+        return None
 
 
 def _said(error: BaseException) -> str:

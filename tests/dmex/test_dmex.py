@@ -170,7 +170,13 @@ async def test_a_refused_cancel(
         assert report.status is OrdStatus.FILLED
 
 
-@pytest.mark.parametrize("order_hash", ["0x" + "a" * 63, "0x" + "a" * 65, "a" * 64, "0x" + "g" * 64, "17"])
+async def test_what_may_be_a_private_key_is_not_shown(dmex: Router, dmex_sim: DmexSimulator) -> None:
+    report = await dmex.cancel("dmex", "a" * 64)
+    assert (report.outcome, "a" * 64 in report.text, "without 0x" in report.text) == (Outcome.NOT_SENT, False, True)
+    assert dmex_sim.received == []
+
+
+@pytest.mark.parametrize("order_hash", ["0x" + "a" * 63, "0x" + "a" * 65, "0x" + "g" * 64, "17"])
 async def test_a_hash_that_is_none_is_not_sent(dmex: Router, dmex_sim: DmexSimulator, order_hash: str) -> None:
     report = await dmex.cancel("dmex", order_hash)
     assert (report.outcome, "dmex" in report.text, order_hash in report.text) == (Outcome.NOT_SENT, True, True)

@@ -190,18 +190,46 @@ async def test_a_set_with_some_left_at_the_deadline_is_unknown_with_what_it_took
     assert [taken.order_id for taken in report.orders] == ["a"]
 
 
-async def test_a_receipt_is_not_the_deed(venue, toy_session):
+async def test_a_receipt_is_not_the_deed_and_gone_is_not_cancelled(venue, toy_session):
     venue.rows = "a:x"
     async with Router({"toy": toy_session()}) as router:
         cancel = asyncio.ensure_future(router.cancel("toy", "a", deadline=0.8))
         await venue.until("cancel a")
         await venue.say("received a")
         await venue.until("list", 2)
-        assert not cancel.done()
         venue.rows = ""
         report = await cancel
-    assert report.ok
-    assert report.status is OrdStatus.CANCELED
+        settled = await report.settled()
+    assert report.outcome is settled.outcome is Outcome.UNKNOWN
+    assert "gone, cause unknown" in settled.text
+
+
+async def test_a_received_cancel_of_an_order_whose_every_trade_was_seen_is_done_when_it_is_gone(
+    venue, toy_session, order
+):
+    async with Router({"toy": toy_session()}) as router:
+        submit = asyncio.ensure_future(router.submit(order("c1")))
+        await venue.until("add c1")
+        await venue.say("added c1 a", "trade a 1 t1")
+        cancel = asyncio.ensure_future(router.cancel(await submit, deadline=0.1))
+        await venue.until("cancel a")
+        await venue.say("received a")
+        report = await cancel
+        settled = await report.settled()
+    assert report.outcome is Outcome.UNKNOWN, "before the quiet period is over, absence proves nothing"
+    assert (settled.outcome, settled.status) == (Outcome.CONFIRMED, OrdStatus.CANCELED)
+    assert settled.orders[0].cum_quantity == 1
+
+
+async def test_a_late_refusal_after_a_receipt_is_heard(venue, toy_session):
+    async with Router({"toy": toy_session()}) as router:
+        cancel = asyncio.ensure_future(router.cancel("toy", "a", deadline=5))
+        await venue.until("cancel a")
+        await venue.say("received a")
+        await venue.until("list", 2)
+        await venue.say("refused a")
+        report = await cancel
+    assert (report.outcome, report.reason) == (Outcome.REFUSED, CxlRejReason.UNKNOWN_ORDER)
 
 
 async def test_a_received_cancel_of_an_order_that_was_filled_is_too_late(venue, toy_session):
