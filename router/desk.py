@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, name: str, adapter: Adapter, publish: Callable[[Event], None]) -> None:
         self.name = name
         self.adapter = adapter
-        self.ledger = Ledger(name)
+        self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades)
         self._publish = publish
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
         self._doubts: WeakSet[Operation] = WeakSet()

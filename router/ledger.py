@@ -78,8 +78,9 @@ class Entry:
 class Ledger:
     """The orders of one venue, by id and by client id."""
 
-    def __init__(self, venue: str) -> None:
+    def __init__(self, venue: str, *, tells_trades: bool = True) -> None:
         self.venue = venue
+        self._tells_trades = tells_trades
         self.changes = 0
         self._by_id: dict[str, Entry] = {}
         self._by_client: dict[str, list[Entry]] = {}
@@ -129,7 +130,7 @@ class Ledger:
             status=OrdStatus.PENDING_NEW,
             own=True,
         )
-        entry = Entry(state, from_start=True)
+        entry = Entry(state, from_start=self._tells_trades)
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         return entry
 
@@ -242,7 +243,7 @@ class Ledger:
 
     def _filled(self, entry: Entry, execution: Execution) -> Decimal | None:
         if execution.exec_type is ExecType.NEW and entry.state.status is None:
-            entry.from_start = True
+            entry.from_start = self._tells_trades
         told = [execution.cum_quantity, entry.state.cum_quantity, entry.counted if entry.from_start else None]
         total = execution.quantity or entry.state.quantity
         if execution.leaves_quantity is not None and total is not None:

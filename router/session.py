@@ -141,6 +141,7 @@ class Session:
                 self._listener.lost(pending.operation)
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
+                pending.answer.exception()  # whoever asked may have been cancelled meanwhile
         self._listener.gap()
 
     async def logged_in(self) -> None:

@@ -208,7 +208,8 @@ class Spec:
     Capabilities, each with its meaning: cancel_kinds: id kinds that a cancel may use. set_kinds: those that may name
     several orders. needs_symbol: id kinds whose cancel needs a symbol. order_types: what submit can express.
     lists: the id kinds that list_orders() shows (empty: it cannot list). replaces: the id kinds that have a native
-    replace. docs: sentences for the reader, by capability.
+    replace. tells_trades: every trade is told as it happens, so counting them gives what is filled. docs: sentences for the
+    reader, by capability.
     """
 
     title: str
@@ -228,6 +229,7 @@ class Spec:
     order_types: frozenset[OrderType] = frozenset()
     lists: frozenset[IdKind] = frozenset()
     replaces: frozenset[IdKind] = frozenset()
+    tells_trades: bool = False
     docs: Mapping[str, str] = field(factory=dict)
 
 

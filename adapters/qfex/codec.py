@@ -38,6 +38,7 @@ SPEC = Spec(
     order_types=frozenset(OrderType) - {OrderType.STOP_LIMIT},
     lists=frozenset({IdKind.ORDER, IdKind.STOP_ORDER, IdKind.TWAP}),
     replaces=frozenset({IdKind.ORDER, IdKind.STOP_ORDER}),
+    tells_trades=True,
     docs={
         "cancel": "an order_response CANCELLED is the deed; an ack is receipt only",
         "client ids": "not unique: a cancel by client id takes every open order of the symbol with that id",

@@ -30,6 +30,7 @@ SPEC = Spec(
     order_types=frozenset({OrderType.LIMIT}),
     lists=frozenset({IdKind.ORDER}),
     replaces=frozenset({IdKind.ORDER}),
+    tells_trades=True,
 )
 
 
