@@ -47,6 +47,7 @@ class Desk:
         self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades)
         self._publish = publish
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
+        self._submits: WeakValueDictionary[int, Operation] = WeakValueDictionary()
         self._doubts: WeakSet[Operation] = WeakSet()
         self._reconsidering = False
         self._absorbed: Reading | None = None
@@ -68,6 +69,9 @@ class Desk:
             command = resolve(self._canonical(request), self.ledger, self.adapter.spec)
         except CannotExpress as error:
             return self._refuse(Operation(request, request, self), due, str(error))
+        if self._withdraw(command):
+            text = f"{self.name}: the order was not sent yet, and now never will be"
+            return self._refuse(Operation(command, request, self), due, text)
         running = self._cancels.get(command)
         if running is not None and running.is_awaited:
             future = running.join(due)
@@ -88,6 +92,7 @@ class Desk:
             known = ", ".join(sorted(self.adapter.spec.order_types)) or "none"
             return self._refuse(operation, due, f"{self.name} has no {order.type} orders; it has: {known}")
         operation.subject = self.ledger.intend(order)
+        self._submits[id(operation.subject)] = operation
         return self._send(operation, due)
 
     def replace(self, replace: Replace, deadline: float | None) -> asyncio.Future[SubmitReport]:
@@ -147,6 +152,17 @@ class Desk:
         future = operation.join(due)
         operation.finish(Reply(outcome=Outcome.NOT_SENT, text=text))
         return future
+
+    def _withdraw(self, command: Cancel) -> bool:
+        """Submits that still wait for the connection are not sent. True: the cancel names nothing else."""
+        if command.kind not in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
+            return False
+        live = [entry for entry in self.ledger.named(command.id) if entry.is_live]
+        submits = [self._submits.get(id(entry)) for entry in live]
+        held = [each for each in submits if each is not None and each.phase is Phase.HELD and not each.attempts]
+        for submit in held:
+            submit.finish(Reply(outcome=Outcome.NOT_SENT, text=f"{self.name}: cancelled before it was sent"))
+        return bool(held) and len(held) == len(live)
 
     def _mark(self, command: Cancel, *, asked: bool) -> None:
         """Whether its orders' end, when it comes, will be our doing."""

@@ -346,6 +346,24 @@ async def test_cancels_go_before_the_orders_are_read_and_submits_after(venue, to
         assert (await submit).ok
 
 
+async def test_an_order_that_still_waits_for_the_connection_is_withdrawn_by_its_cancel(venue, toy_session, order):
+    async with Router({"toy": toy_session()}) as router:
+        venue.welcomes = ""
+        await venue.hang_up()
+        await venue.until("login", 2)
+        one = order("c1")
+        submit = asyncio.ensure_future(router.submit(one))
+        await asyncio.sleep(0)
+        cancelled = await router.cancel(one)
+        assert cancelled.outcome is (await submit).outcome is Outcome.NOT_SENT
+        await venue.say("welcome")
+        placed = asyncio.ensure_future(router.submit(order("c2"), deadline=5))
+        await venue.until("add c2")
+        await venue.say("added c2 o2")
+        assert (await placed).ok
+    assert venue.count("add c1") == venue.count("cancel") == 0
+
+
 async def test_a_refused_login_is_fatal_and_named(venue, toy_session):
     venue.welcomes = "go-away"
     with pytest.raises(LoginRefused, match="toy: login refused: go away") as caught:
