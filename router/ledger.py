@@ -143,7 +143,7 @@ class Ledger:
         stranger = self._by_id.get(order_id)
         if stranger is entry:
             return True
-        if stranger is not None and (stranger.state.own or entry.state.order_id is not None):
+        if stranger is not None and not _may_be(entry.state, stranger.state):
             return False
         if stranger is not None:  # its frames came before the answer that named it
             self._adopt(entry, stranger)
@@ -300,6 +300,15 @@ def _fits(state: OrderState, execution: Execution) -> bool:
     return all(
         getattr(execution, name) in {None, getattr(state, name)}
         for name in ("symbol", "side", "quantity", "stop_price")
+    )
+
+
+def _may_be(ours: OrderState, stranger: OrderState) -> bool:
+    """Whether frames that came under an unknown id can have been of this order of ours."""
+    if stranger.own:
+        return False
+    return ours.order_id is None or (
+        ours.client_order_id is not None and ours.client_order_id == stranger.client_order_id
     )
 
 

@@ -30,6 +30,8 @@ class Pending:
     asked: float
     operation: Operation | None = None
     answer: asyncio.Future[Answer | Snapshot] | None = None
+    abandoned: bool = False
+    """Nobody waits for its answer any more, which may still come."""
     heard: bool = False
     """Some frame has answered it. One that nothing has answered stays a candidate, even if its command is settled."""
 

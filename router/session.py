@@ -99,7 +99,7 @@ class Session:
     async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
         self._name, self._listener = name, listener
         self._bearer = Bearer(name, self._source, self._redact, self.spec.login_timeout)
-        self._reader = Reader(name, self._ask_page, listener.changes)
+        self._reader = Reader(name, self._ask_page, self._forget_reads, listener.changes)
         self._link = Link(name, self._codec, self._redact, self)
         self._exchange = Exchange(self.spec, self._link, self._bearer, listener, self._redact, self._take)
         try:
@@ -248,9 +248,15 @@ class Session:
         self._link.socket.send(wire.body)
         await asyncio.wait([answer], timeout=timeout)
         if not answer.done():
+            pending.abandoned = True
             answer.add_done_callback(lambda done: self._late(pending, done))
             raise TransportError(f"no answer within {timeout:g} s", sent=True)
         return answer.result()
+
+    def _forget_reads(self) -> None:
+        """Answers of ours were lost: what is left of them must not take the next one's."""
+        for pending in [each for each in self._outstanding if each.abandoned]:
+            self._outstanding.discard(pending)
 
     def _late(self, pending: Pending, done: asyncio.Future[Answer | Snapshot]) -> None:
         if not done.cancelled() and done.exception() is None and isinstance(page := done.result(), Snapshot):

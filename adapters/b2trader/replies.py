@@ -248,9 +248,9 @@ def _execution(row: Row, kind: IdKind, status: OrdStatus) -> Execution:
 def _filled(row: Row, status: OrdStatus) -> Decimal | None:
     """What the order has traded: the requested amount less the remaining, as documented for open and ended orders alike.
 
-    A cancelled order without a remainder contradicts itself, so it tells nothing.
+    A cancelled order without a remainder contradicts itself, and so does a remainder above the request: they tell nothing.
     """
-    if row.requested_amount is None or row.remaining_amount is None:
+    if row.requested_amount is None or row.remaining_amount is None or row.remaining_amount > row.requested_amount:
         return None
     if not row.remaining_amount and status is not OrdStatus.FILLED:
         return None
