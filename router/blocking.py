@@ -160,20 +160,23 @@ class Router:
         deadline: float | None = None,
     ) -> CancelReport:
         """Cancel one order, or the orders that a client id names."""
-        heard = self._run(self._router.cancel(target, id, kind, symbol=symbol, deadline=deadline))
-        return _blocking(CancelReport, heard, self._running)
+        loop = self._running
+        heard = loop.run(self._router.cancel(target, id, kind, symbol=symbol, deadline=deadline))
+        return _blocking(CancelReport, heard, loop)
 
     def cancel_many(self, cancels: Iterable[core.Addressed], *, deadline: float | None = None) -> list[CancelReport]:
         """Start all of these cancels at once; the reports in order, when the last one is there."""
-        heard = self._run(self._cancel_many(list(cancels), deadline))
-        return [_blocking(CancelReport, each, self._running) for each in heard]
+        loop = self._running
+        heard = loop.run(self._cancel_many(list(cancels), deadline))
+        return [_blocking(CancelReport, each, loop) for each in heard]
 
     async def _cancel_many(self, cancels: list[core.Addressed], deadline: float | None) -> list[report.CancelReport]:
         return await self._router.cancel_many(cancels, deadline=deadline)
 
     def submit(self, order: Order, *, deadline: float | None = None) -> SubmitReport:
         """Place an order, once."""
-        return _blocking(SubmitReport, self._run(self._router.submit(order, deadline=deadline)), self._running)
+        loop = self._running
+        return _blocking(SubmitReport, loop.run(self._router.submit(order, deadline=deadline)), loop)
 
     def replace(
         self,
@@ -186,10 +189,11 @@ class Router:
         deadline: float | None = None,
     ) -> SubmitReport:
         """Change a resting order where the venue can do that by itself."""
+        loop = self._running
         work = self._router.replace(
             target, quantity=quantity, price=price, stop_price=stop_price, allow_gap=allow_gap, deadline=deadline
         )
-        return _blocking(SubmitReport, self._run(work), self._running)
+        return _blocking(SubmitReport, loop.run(work), loop)
 
     def open_orders(self, venue: str) -> list[OrderState]:
         """The venue's open orders, freshly read."""

@@ -223,7 +223,12 @@ class CancelBatch:
     def _start(self, begin: int) -> None:
         chunk = slice(begin, begin + CHUNK)
         for (desk, request), report in zip(self._requests[chunk], self._reports[chunk], strict=True):
-            desk.cancel(request, self._deadline).add_done_callback(partial(_pass_on, report))
+            try:
+                told = desk.cancel(request, self._deadline)
+            except Exception as error:  # noqa: BLE001 - one that cannot be started must not hold up the others
+                report.set_exception(error)
+            else:
+                told.add_done_callback(partial(_pass_on, report))
 
     async def _start_rest(self) -> None:
         for begin in range(CHUNK, len(self._requests), CHUNK):

@@ -70,7 +70,7 @@ class Desk:
         except CannotExpress as error:
             return self._refuse(Operation(request, request, self), due, str(error))
         if self._withdraw(command):
-            text = f"{self.name}: the order was not sent yet, and now never will be"
+            text = f"{self.name}: the order was not placed yet, and now never will be"
             return self._refuse(Operation(command, request, self), due, text)
         running = self._cancels.get(command)
         if running is not None and running.is_awaited:
@@ -157,11 +157,18 @@ class Desk:
         """Submits that still wait for the connection are not sent. True: the cancel names nothing else."""
         if command.kind not in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
             return False
-        live = [entry for entry in self.ledger.named(command.id) if entry.is_live]
+        twap = command.kind is IdKind.CLIENT_TWAP
+        live = [
+            entry
+            for entry in self.ledger.named(command.id)
+            if entry.is_live
+            and (entry.state.kind is IdKind.TWAP) == twap
+            and command.symbol in {None, entry.state.symbol}
+        ]
         submits = [self._submits.get(id(entry)) for entry in live]
         held = [each for each in submits if each is not None and each.phase is Phase.HELD and not each.attempts]
         for submit in held:
-            submit.finish(Reply(outcome=Outcome.NOT_SENT, text=f"{self.name}: cancelled before it was sent"))
+            submit.fail(f"{self.name}: cancelled before it was placed")
         return bool(held) and len(held) == len(live)
 
     def _mark(self, command: Cancel, *, asked: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,6 +31,7 @@ __all__ = [
     "plain",
 ]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_DIGITS = 40  # far beyond any venue's fixed point, and a bound on what "1e999999" may cost
 
 
@@ -147,6 +149,8 @@ def _text(value: object, what: str, venue: object) -> str:
         raise TypeError(f"{venue}: {what} was {value!r}; it must be a str")
     if not value.strip():
         raise ValueError(f"{venue}: {what} was {value!r}; it must not be empty")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise ValueError(f"{venue}: {what} was {value!r}; that is not text which can be sent")
     return value
 
 

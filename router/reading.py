@@ -66,10 +66,10 @@ class Reader:
             self._task = loop.create_task(self._serve())
         return await future
 
-    def late(self, asked: float, page: Snapshot) -> None:
-        """A page whose time-out was over. Only a whole answer is of use, and changes since then count as newer."""
+    def late(self, asked: float, page: Snapshot | None) -> None:
+        """An answer whose time-out was over. Only a whole list is of use, and changes since then count as newer."""
         self._behind = True
-        if page.next is None and not page.step:
+        if page is not None and page.next is None and not page.step:
             self._tell(Reading(asked=asked, rows=page.rows, changes=-1))
 
     async def close(self) -> None:

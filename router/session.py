@@ -55,6 +55,7 @@ log = logging.getLogger("router.session")
 
 RETRY_PAUSE = 0.5  # seconds before a new attempt when the venue does not say
 MAX_DECLINES = 5
+LOOKUP_TIMEOUT = 1.0
 MAX_TEXT = 500  # of a venue's words
 NEVER_OPENED = "it was never opened"
 
@@ -81,6 +82,7 @@ class Session:
         self._outstanding = Outstanding()
         self._deadlines = Deadlines()
         self._held: dict[Operation, Wire] = {}
+        self._ignores_lookups = False
 
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
@@ -142,6 +144,7 @@ class Session:
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
                 pending.answer.exception()  # whoever asked may have been cancelled meanwhile
+        self._ignores_lookups = False
         self._listener.gap()
 
     async def logged_in(self) -> None:
@@ -165,10 +168,7 @@ class Session:
         """Write what has waited: cancels first."""
         held, self._held = self._held, {}
         for operation in sorted(held, key=lambda operation: not isinstance(operation.command, Cancel)):
-            if operation.is_awaited:
-                self._launch(operation, held[operation])
-            else:
-                operation.fail("nobody waited for it any more")
+            self._launch(operation, held[operation])
 
     # -- commands
 
@@ -197,7 +197,9 @@ class Session:
         """Write it, or keep it until it may be written."""
         if operation.phase is not Phase.HELD:
             return
-        if self._link is None or self._link.state is SessionState.FATAL:
+        if not operation.is_awaited:
+            operation.fail(operation.waits_for or "nobody waited for it any more")
+        elif self._link is None or self._link.state is SessionState.FATAL:
             operation.fail(self._not_connected())
         elif not self._may_write(operation, self._link):
             operation.waits_for = operation.waits_for or self._not_connected()
@@ -232,8 +234,11 @@ class Session:
 
     # -- the session's own requests
 
-    async def ask(self, wire: Wire, timeout: float) -> Answer | Snapshot:
-        """Send a request of ours and wait for its answer. Raises TransportError, Garbled or VenueError."""
+    async def ask(self, wire: Wire, timeout: float, *, page: bool = False) -> Answer | Snapshot:
+        """Send a request of ours and wait for its answer. Raises TransportError, Garbled or VenueError.
+
+        page: it asks for a page of the open orders, which is of use even when it comes late.
+        """
         answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
         pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
         if wire.via is Via.HTTP:
@@ -249,7 +254,7 @@ class Session:
         await asyncio.wait([answer], timeout=timeout)
         if not answer.done():
             pending.abandoned = True
-            answer.add_done_callback(lambda done: self._late(pending, done))
+            answer.add_done_callback(lambda done: self._late(pending, done, page=page))
             raise TransportError(f"no answer within {timeout:g} s", sent=True)
         return answer.result()
 
@@ -258,9 +263,11 @@ class Session:
         for pending in [each for each in self._outstanding if each.abandoned]:
             self._outstanding.discard(pending)
 
-    def _late(self, pending: Pending, done: asyncio.Future[Answer | Snapshot]) -> None:
-        if not done.cancelled() and done.exception() is None and isinstance(page := done.result(), Snapshot):
-            self._reader.late(pending.asked, page)
+    def _late(self, pending: Pending, done: asyncio.Future[Answer | Snapshot], *, page: bool) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        answer = done.result()
+        self._reader.late(pending.asked, answer if page and isinstance(answer, Snapshot) else None)
 
     async def read(self, since: float) -> Reading:
         if not self._codec.spec.lists:
@@ -273,7 +280,7 @@ class Session:
         wire = self._codec.list_orders(time.time(), cursor)
         if wire is None:
             raise ReadFailed(self._name, "this venue cannot be asked for its open orders")
-        answer = await self.ask(wire, self._codec.spec.deadline)
+        answer = await self.ask(wire, self._codec.spec.deadline, page=True)
         if isinstance(answer, Snapshot):
             return answer
         raise ReadFailed(self._name, f"open orders could not be read: {self._redact(answer.text)}")
@@ -284,8 +291,11 @@ class Session:
             return None
         try:
             async with self._reader.lane:
-                answer = await self.ask(wire, self._codec.spec.deadline)
+                if self._ignores_lookups:
+                    return None
+                answer = await self.ask(wire, LOOKUP_TIMEOUT)
         except (TransportError, Garbled, VenueError):
+            self._ignores_lookups = True  # until the next connection: reads must not wait for what is not answered
             return None
         if not isinstance(answer, Snapshot) or any(
             cancel.id not in {row.order_id, row.client_order_id} for row in answer.rows

@@ -46,10 +46,13 @@ class Settler:
         self._completing: dict[Operation, asyncio.Task[None]] = {}
         self._searching: dict[Operation, asyncio.Task[None]] = {}
         self._closed = False
+        self._closing: asyncio.Future[None] | None = None
 
     async def close(self) -> None:
         """Stop all reading."""
         self._closed = True
+        if self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
         tasks = [*self._completing.values(), *self._searching.values()]
         for task in tasks:
             task.cancel()
@@ -107,8 +110,13 @@ class Settler:
                 spent = _once(self._searching, operation, lambda: self._search(operation))
                 await _first(final, spent, until)
                 if operation.lost is None and until is not None and not self._closed:
-                    await _first(final, _once(self._searching, operation, lambda: _linger(until)), until)
+                    await _first(final, self._until_closed(), until)  # a late answer may still come
         return operation.reply or operation.unknown(self._verdict(operation))
+
+    def _until_closed(self) -> asyncio.Future[None]:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_future()
+        return self._closing
 
     async def _search(self, operation: Operation) -> None:
         """Read until it is settled, or until the quiet period is over and two more reads have not told."""
@@ -272,11 +280,6 @@ def _once(
     return task
 
 
-async def _linger(until: float) -> None:
-    """Nothing to ask any more; a late answer may still come."""
-    await asyncio.sleep(max(0.0, until - _now()))
-
-
 def _clock() -> str:
     return datetime.now(UTC).strftime("%H:%M:%S")
 
@@ -304,9 +307,9 @@ async def _pause(operation: Operation, seconds: float) -> None:
             await asyncio.wait([final], timeout=seconds)
 
 
-async def _first(final: asyncio.Future[Reply], spent: asyncio.Task[None] | None, until: float | None) -> None:
+async def _first(final: asyncio.Future[Reply], spent: asyncio.Future[None], until: float | None) -> None:
     timeout = None if until is None else max(0.0, until - _now())
-    waited: list[asyncio.Future[Any]] = [final] if spent is None else [final, spent]
+    waited: list[asyncio.Future[Any]] = [final, spent]
     await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 

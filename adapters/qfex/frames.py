@@ -181,25 +181,46 @@ def _is_welcome(message: Message) -> bool:
 
 def _order_response(row: OrderRow) -> Iterator[Item]:
     """An order's new status: an event for the ledger, and the answer to whoever asked for it."""
-    status = row.status
-    yield Answer(keys=((QUERY, ("order", row.order_id)),), outcome=Outcome.CONFIRMED)
-    if status == "ACK":
-        yield _execution(row, ExecType.NEW, OrdStatus.NEW)
-        yield _added(row, OrdStatus.NEW)
-    elif status == "MODIFIED":
-        yield _execution(row, ExecType.REPLACED, OrdStatus.NEW)
-        yield _answer(row, ((MODIFY, row.order_id), _modify_key(row)), outcome=Outcome.CONFIRMED)
-    elif status == "FILLED":
-        yield from _filled(row)
-    elif status in tables.ENDED:
-        origin = Origin.VENUE if status == "CANCELLED_STP" else None
-        yield _execution(row, ExecType.CANCELED, OrdStatus.CANCELED, origin=origin)
-        yield _added(row, OrdStatus.CANCELED)
-        yield from _cancelled(row)
-    elif status in tables.REFUSALS:
+    happened = _happened(row)
+    if happened is not None:
+        yield happened
+        yield Snapshot(rows=(happened,), keys=_looked_up(row))
+        yield from _answers(row, happened.status)
+    elif row.status in tables.REFUSALS:
+        if row.status == "NO_SUCH_ORDER":
+            yield Snapshot(rows=(), keys=_looked_up(row))
         yield _refused(row)
     else:
-        yield _answer(row, _names(row), outcome=Outcome.UNKNOWN, final=False, text=f"unknown status {status!r}")
+        yield _answer(row, _names(row), outcome=Outcome.UNKNOWN, final=False, text=f"unknown status {row.status!r}")
+
+
+def _happened(row: OrderRow) -> Execution | None:
+    """What the status says of the order; None for a refusal, and for a word that we don't know."""
+    if row.status in tables.ENDED:
+        origin = Origin.VENUE if row.status == "CANCELLED_STP" else None
+        return _execution(row, ExecType.CANCELED, OrdStatus.CANCELED, origin=origin)
+    if row.status == "FILLED":
+        left = row.quantity_remaining
+        return _execution(row, ExecType.ORDER_STATUS, OrdStatus.PARTIALLY_FILLED if left != 0 else OrdStatus.FILLED)
+    exec_type = {"ACK": ExecType.NEW, "MODIFIED": ExecType.REPLACED}.get(row.status)
+    return None if exec_type is None else _execution(row, exec_type, OrdStatus.NEW)
+
+
+def _answers(row: OrderRow, status: OrdStatus | None) -> Iterator[Item]:
+    """Whose request it answers: the modify, or the add and, when the order has ended, every cancel."""
+    if row.status == "MODIFIED":
+        yield _answer(row, ((MODIFY, row.order_id), _modify_key(row)), outcome=Outcome.CONFIRMED)
+        return
+    yield _added(row, status)
+    if status is OrdStatus.CANCELED:
+        yield from _cancelled(row)
+    elif status is OrdStatus.FILLED:
+        yield _too_late(row.order_id, row.status)
+
+
+def _looked_up(row: OrderRow) -> tuple[Key, ...]:
+    """The get_order that this may answer, as one client of the venue has seen; it may have asked by either id."""
+    return tuple((QUERY, ("order", name)) for name in (row.order_id, row.client_order_id) if name)
 
 
 def _answer(row: OrderRow, keys: tuple[Key, ...], **facts: Any) -> Answer:
@@ -208,7 +229,7 @@ def _answer(row: OrderRow, keys: tuple[Key, ...], **facts: Any) -> Answer:
     return Answer(keys=keys, order_id=row.order_id, client_order_id=row.client_order_id or None, kind=kind, **facts)
 
 
-def _added(row: OrderRow, status: OrdStatus) -> Answer:
+def _added(row: OrderRow, status: OrdStatus | None) -> Answer:
     """The venue has taken the order: the add that made it is confirmed, whatever has become of it since."""
     return _answer(row, _add_keys(row), outcome=Outcome.CONFIRMED, status=status)
 
@@ -225,14 +246,6 @@ def _modify_key(row: OrderRow) -> Key:
     if row.client_order_id:
         return modify_by_client(row.client_order_id)
     return MODIFY, shape(row.symbol, row.side, None, {"price": row.price, "quantity": row.quantity})
-
-
-def _filled(row: OrderRow) -> Iterator[Item]:
-    status = OrdStatus.FILLED if row.quantity_remaining == 0 else OrdStatus.PARTIALLY_FILLED
-    yield _execution(row, ExecType.ORDER_STATUS, status)
-    yield _added(row, status)
-    if status is OrdStatus.FILLED:
-        yield _too_late(row.order_id, row.status)
 
 
 def _too_late(order_id: str, text: str) -> Answer:
@@ -282,11 +295,11 @@ def _refused(row: OrderRow) -> Answer:
     refusal = tables.REFUSALS[row.status]
     verbs = refusal.verbs
     keys = tuple(key for key in _names(row) if key[0] in verbs)
-    asked: Key = (QUERY, ("order", row.order_id))  # a get_order under way may be what this answers
+    asked = _looked_up(row)  # a get_order under way may be what this answers
     return _answer(
         row,
-        (*keys, asked),
-        rivals=frozenset({CANCEL, MODIFY, QUERY}) if ADD in verbs else frozenset({CANCEL, QUERY}),
+        keys + asked,
+        rivals=frozenset({CANCEL, CANCEL_SET, QUERY, MODIFY} if ADD in verbs else {CANCEL, CANCEL_SET, QUERY}),
         outcome=Outcome.REFUSED,
         cancel_reason=refusal.cancel_reason,
         order_reason=refusal.order_reason,
@@ -404,7 +417,7 @@ def _row_status(row: OrderRow) -> OrdStatus | None:
         return OrdStatus.CANCELED
     if row.status == "FILLED" and row.quantity_remaining == 0:
         return OrdStatus.FILLED
-    return OrdStatus.NEW
+    return OrdStatus.NEW if row.status not in tables.REFUSALS else None
 
 
 def _stop(row: StopRow) -> Execution:
