@@ -881,3 +881,14 @@ async def test_one_order_is_submitted_once(qfex: Router, qfex_sim: QfexSimulator
     with pytest.raises(ValueError, match=order.client_order_id):
         await qfex.submit(order)
     assert len(qfex_sim.commands("add_order")) == 1
+
+
+async def test_a_look_up_that_is_never_answered_does_not_spoil_the_reads(qfex: Router, qfex_sim: QfexSimulator) -> None:
+    [order_id] = resting(qfex_sim, 1)
+    qfex_sim.switches = Switches(mute=True, only=CANCELS | {"get_order"})
+    report = await qfex.cancel("qfex", order_id, symbol="AAPL-USD", deadline=0.1)
+    assert (await report.settled(2)).outcome is Outcome.UNKNOWN
+    assert len(qfex_sim.commands("get_order")) == 1, "what is not answered is not asked again on this connection"
+    [left] = resting(qfex_sim, 1)
+    rows = await qfex.open_orders("qfex")
+    assert [row.order_id for row in rows] == [left]

@@ -190,3 +190,29 @@ async def test_a_read_that_is_not_answered_fails(venue, toy_session):
         with pytest.raises(ReadFailed, match="no answer within"):
             await router.open_orders("toy")
         assert router.health()["toy"].state is SessionState.READY
+
+
+async def test_one_cancel_that_cannot_be_started_holds_up_no_other(venue, toy_session):
+    session = toy_session()
+    async with Router({"toy": session}) as router:
+        encode = type(session._codec).encode
+
+        def faulty(codec, command, now):
+            if command.id == "39":
+                raise RuntimeError("a mistake in a codec")
+            return encode(codec, command, now)
+
+        type(session._codec).encode = faulty
+        try:
+            batch = router.cancel_many([Cancel("toy", str(number)) for number in range(41)])
+            await venue.until("cancel", 40)
+        finally:
+            type(session._codec).encode = encode
+        await venue.say(*(f"cancelled {number}" for number in range(41)))
+        with pytest.raises(RuntimeError, match="a mistake in a codec"):
+            await batch
+
+
+def test_text_that_cannot_be_sent_is_refused_where_it_is_said():
+    with pytest.raises(ValueError, match="not text which can be sent"):
+        Cancel("toy", "bad\ud800")

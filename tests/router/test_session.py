@@ -364,6 +364,33 @@ async def test_an_order_that_still_waits_for_the_connection_is_withdrawn_by_its_
     assert venue.count("add c1") == venue.count("cancel") == 0
 
 
+async def test_a_cancel_on_another_symbol_withdraws_nothing(venue, toy_session, order):
+    async with Router({"toy": toy_session()}) as router:
+        venue.welcomes = ""
+        await venue.hang_up()
+        await venue.until("login", 2)
+        submit = asyncio.ensure_future(router.submit(order("c1", "U"), deadline=5))
+        await asyncio.sleep(0)
+        elsewhere = Cancel("toy", "c1", "client_order", symbol="T")
+        assert (await router.cancel(elsewhere, deadline=0.05)).outcome is Outcome.NOT_SENT
+        await venue.say("welcome")
+        await venue.until("add c1")
+        await venue.say("added c1 o1")
+        assert (await submit).ok
+
+
+async def test_a_declined_cancel_is_not_written_again_for_a_caller_who_left(venue, toy_session):
+    async with Router({"toy": toy_session()}) as router:
+        cancel = asyncio.ensure_future(router.cancel("toy", "a", deadline=5))
+        await venue.until("cancel a")
+        await venue.say("not-now a")
+        cancel.cancel()
+        other = asyncio.ensure_future(router.cancel("toy", "b", deadline=0.3))
+        await venue.until("cancel b")
+        await other
+    assert venue.count("cancel a") == 1
+
+
 async def test_a_refused_login_is_fatal_and_named(venue, toy_session):
     venue.welcomes = "go-away"
     with pytest.raises(LoginRefused, match="toy: login refused: go away") as caught:
