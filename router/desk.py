@@ -54,6 +54,7 @@ class Desk:
         self._settler = Settler(self.ledger, adapter, self.resync)
 
     async def open(self, *, strict: bool) -> None:
+        self._settler = Settler(self.ledger, self.adapter, self.resync)  # the one of an earlier opening was closed
         await self.adapter.open(self.name, self, strict=strict)
 
     async def close(self) -> None:

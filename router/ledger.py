@@ -166,7 +166,7 @@ class Ledger:
         self._unlink(stranger)
 
     def apply(self, execution: Execution, now: float, *, asked: bool = False) -> Event | None:
-        """Something happened to an order, known or not. asked: a request of ours is answered by the same frame."""
+        """Something happened to an order, known or not. asked: a cancel of ours is answered by the same frame."""
         entry = self._locate(execution)
         before = entry.state
         trade = self._trade(entry, execution)

@@ -144,10 +144,10 @@ class Session:
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
                 pending.answer.exception()  # whoever asked may have been cancelled meanwhile
-        self._ignores_lookups = False
         self._listener.gap()
 
     async def logged_in(self) -> None:
+        self._ignores_lookups = False
         if self._source is not None:
             await self._bearer.token()
 
@@ -328,7 +328,8 @@ class Session:
             for pending in self._meant(answer, request)
             if self._fits(pending, answer)
         ]
-        asked = any(pending.operation is not None for pending, _ in matched)
+        operations = [pending.operation for pending, _ in matched if pending.operation is not None]
+        asked = any(isinstance(operation.command, Cancel) for operation in operations)
         for item in items:
             if isinstance(item, Execution):
                 self._listener.apply(item, asked=asked)
@@ -396,7 +397,9 @@ class Session:
             return False
         if operation.declines and wire.effect is Effect.ONCE and _form(answer) != operation.declined_as:
             self._listener.answered(
-                operation, Answer(outcome=Outcome.UNKNOWN, text=answer.text), Sealed(b"", self._redact)
+                operation,
+                Answer(outcome=Outcome.UNKNOWN, text=self._redact.word(answer.text[:MAX_TEXT])),
+                Sealed(b"", self._redact),
             )
             return True
         operation.declined_as = _form(answer)

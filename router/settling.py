@@ -154,7 +154,7 @@ class Settler:
         if operation.phase is Phase.WRITTEN:
             match operation.command:
                 case Order():
-                    await self._sought(operation, operation.command, quiet=quiet)
+                    await self._sought(operation, operation.command, left, quiet=quiet)
                 case Cancel():
                     await self._cancelled(operation, operation.command, left, quiet=quiet)
                 case Replace():
@@ -164,8 +164,11 @@ class Settler:
         if any(_carries(row, replace) for row in left):
             operation.finish(_done(Outcome.CONFIRMED, "read back with the new terms"))
 
-    async def _sought(self, operation: Operation, order: Order, *, quiet: bool) -> None:
-        """A submit whose order no read has shown; one that has would be in the ledger now."""
+    async def _sought(self, operation: Operation, order: Order, left: Sequence[Execution], *, quiet: bool) -> None:
+        """A submit whose order the ledger has not recognised in what was read."""
+        if left:  # client ids need not be unique: it may be this order, and it may be another
+            operation.note("an order with its client id is open, and nothing tells whether it is this one")
+            return
         found = await self._adapter.lookup(
             Cancel(order.venue, order.client_order_id, IdKind.CLIENT_ORDER, order.symbol)
         )

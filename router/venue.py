@@ -369,7 +369,7 @@ class Listener(Protocol):
         """
 
     def apply(self, execution: Execution, *, asked: bool) -> None:
-        """Something happened to an order. asked: an outstanding request of ours is answered by the same frame."""
+        """Something happened to an order. asked: an outstanding cancel of ours is answered by the same frame."""
 
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
         """A request was answered, wholly or in part."""

@@ -1,7 +1,7 @@
 """A toy venue for tests of the core: a codec of one-word messages, and a real WebSocket server that the test scripts.
 
 ours:    login | cancel ID | cancel-set CID | add CID | replace ID | list AFTER
-theirs:  welcome | added CID ID | cancelled ID CID | refused ID | late ID | unsure ID | received ID | not-now ID | rows ID:CID ...
+theirs:  welcome | added CID ID | killed CID ID | cancelled ID CID | refused ID | late ID | unsure ID | received ID | not-now ID | rows ID:CID ...
          nope (names nothing) | rejected CID | trade ID QTY TRADE
 """
 
@@ -81,6 +81,12 @@ class ToyCodec(Codec):
             quantity=Decimal(2),
         )
         yield Answer(keys=(("add", cid),), outcome=Outcome.CONFIRMED, order_id=oid)
+
+    def _killed(self, cid: str, oid: str) -> Iterator[Item]:
+        yield Execution(
+            exec_type=ExecType.CANCELED, order_id=oid, client_order_id=cid, status=OrdStatus.CANCELED, symbol="T"
+        )
+        yield Answer(keys=(("add", cid),), outcome=Outcome.CONFIRMED, status=OrdStatus.CANCELED, order_id=oid)
 
     def _rejected(self, cid: str) -> Iterator[Item]:
         yield Answer(keys=(("add", cid),), outcome=Outcome.REFUSED, text="rejected")

@@ -9,6 +9,7 @@ from router import (
     CxlRejReason,
     LoginRefused,
     OrdStatus,
+    Origin,
     Outcome,
     Router,
     RouterClosed,
@@ -448,3 +449,25 @@ async def test_nothing_is_left_after_answered_cancels(venue, toy_session):
         assert [report.orders[0].order_id for report in reports] == [str(number) for number in range(200)]
         assert len(session._outstanding) == 0
         assert session._deadlines.waiting == 0
+
+
+async def test_a_router_that_was_closed_and_opened_again_settles_as_before(venue, toy_session, order):
+    router = Router({"toy": toy_session()})
+    async with router:
+        pass
+    async with router:
+        report = await router.submit(order("c1"), deadline=0.05)
+        venue.rows = "o1:c1"
+        assert (await report.settled()).outcome is Outcome.CONFIRMED
+    assert venue.count("add") == 1
+
+
+async def test_an_order_that_the_venue_ends_in_answer_to_its_submit_was_not_cancelled_by_us(venue, toy_session, order):
+    async with Router({"toy": toy_session()}) as router:
+        events = router.events()
+        submit = asyncio.ensure_future(router.submit(order("c1")))
+        await venue.until("add c1")
+        await venue.say("killed c1 o1")
+        report = await submit
+        assert (report.outcome, report.status) == (Outcome.CONFIRMED, OrdStatus.CANCELED)
+        assert (await anext(events)).origin is Origin.VENUE

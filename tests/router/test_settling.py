@@ -236,3 +236,21 @@ async def test_a_submit_that_was_filled_while_its_answers_were_muted_is_found_by
     assert (settled.status, settled.cum_quantity) == (OrdStatus.FILLED, Decimal(1))
     assert qfex_sim.positions == {"AAPL-USD": Decimal(1)}
     assert (len(qfex_sim.commands("add_order")), qfex_sim.book) == (1, {})
+
+
+async def test_while_another_order_of_the_same_client_id_is_open_nothing_says_that_ours_was_not_placed(
+    hasty: Router, qfex_sim: QfexSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where a venue's look-up knows no client ids, and so says that there is none."""
+
+    async def none_known(*_: Any) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(Session, "lookup", none_known)
+    assert (await hasty.submit(limit(client_order_id="same", quantity="7"))).ok
+    qfex_sim.switches = Switches(deaf=True, only=ADDS)
+    report = await hasty.submit(limit(client_order_id="same"), deadline=0.05)
+    settled = await report.settled()
+    assert settled.outcome is Outcome.UNKNOWN
+    assert "nothing tells whether it is this one" in settled.text
+    assert (len(qfex_sim.commands("add_order")), len(qfex_sim.book)) == (2, 1)
