@@ -1,6 +1,8 @@
 """One cancel() across venues that have nothing in common. The public names, and nothing else."""
 
-from router.core import CancelBatch, EventStream, Router
+from router.batch import CancelBatch
+from router.core import EventStream, Router
+from router.deadman import DeadMan
 from router.errors import (
     CancelRefused,
     CannotList,
@@ -12,11 +14,14 @@ from router.errors import (
     RouterClosed,
     RouterError,
     SubmitRefused,
+    SwitchFired,
     UnknownVenue,
     VenueError,
     VenueUnreachable,
 )
+from router.massreport import Doubt, MassCancelReport, NotAffected, VenueCancelReport
 from router.model import Cancel, IdKind, Order, OrderType, Side, TimeInForce
+from router.pacing import Budget
 from router.report import (
     CancelReport,
     CxlRejReason,
@@ -34,18 +39,23 @@ from router.report import (
 )
 
 __all__ = [
+    "Budget",
     "Cancel",
     "CancelBatch",
     "CancelRefused",
     "CancelReport",
     "CannotList",
     "CxlRejReason",
+    "DeadMan",
+    "Doubt",
     "Event",
     "EventStream",
     "ExecType",
     "Health",
     "IdKind",
     "LoginRefused",
+    "MassCancelReport",
+    "NotAffected",
     "NotSent",
     "OrdRejReason",
     "OrdStatus",
@@ -65,8 +75,10 @@ __all__ = [
     "Side",
     "SubmitRefused",
     "SubmitReport",
+    "SwitchFired",
     "TimeInForce",
     "UnknownVenue",
+    "VenueCancelReport",
     "VenueError",
     "VenueUnreachable",
 ]

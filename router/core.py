@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Literal, Self
 from weakref import WeakSet, WeakValueDictionary
 
+from router.batch import CancelBatch, start_cancel
+from router.deadman import DeadMan
 from router.desk import Desk
 from router.errors import RouterClosed, UnknownVenue
+from router.masscancel import MassCancel
+from router.massreport import Doubt, MassCancelReport, VenueCancelReport
 from router.model import Cancel, IdKind, Number, Order, optional_number
+from router.replacing import replace_natively, replace_with_gap
 from router.report import CancelReport, Event, Health, OrderState, Replace, SubmitReport
 from router.venue import Adapter
 
 __all__ = ["CancelBatch", "EventStream", "Router", "Target"]
 
-CHUNK = 32  # cancels started between two yields, so that many at once don't hold up another venue's
+log = logging.getLogger("router.core")
 
 Addressed = Cancel | Order | OrderState | SubmitReport
 Target = Addressed | str
@@ -29,14 +35,25 @@ class Router:
     """One vocabulary for several venues, each by the name given here.
 
     venues: adapters by name; strict: False starts with those venues that can be reached and tells of the others in
-    health(). Use it as an async context manager: entering connects every venue and waits until each is ready, and
+    health(). on_unknown: "kill" cancels a submit in doubt by its client id when it is settled, where the venue can;
+    "leave" only finds out. Use it as an async context manager: entering connects every venue and waits until each is ready, and
     raises LoginRefused or VenueUnreachable (an ExceptionGroup for several).
     """
 
-    def __init__(self, venues: Mapping[str, Adapter], *, strict: bool = True) -> None:
+    def __init__(
+        self,
+        venues: Mapping[str, Adapter],
+        *,
+        strict: bool = True,
+        on_unknown: Literal["leave", "kill"] = "leave",
+    ) -> None:
+        if on_unknown not in {"leave", "kill"}:
+            raise ValueError(f"on_unknown was {on_unknown!r}; it is 'leave' or 'kill'")
         self._strict = strict
         self._streams: WeakSet[EventStream] = WeakSet()
-        self._desks = {name: Desk(name, adapter, self._publish) for name, adapter in venues.items()}
+        self._switches: set[DeadMan] = set()
+        kill = on_unknown == "kill"
+        self._desks = {name: Desk(name, adapter, self._publish, kill=kill) for name, adapter in venues.items()}
         self._submitted: WeakValueDictionary[int, Order] = WeakValueDictionary()
         self._is_open = self._was_closed = False
 
@@ -68,6 +85,8 @@ class Router:
     async def close(self) -> None:
         """Disconnect. Whoever still waits is told what is known."""
         self._is_open, self._was_closed = False, True
+        switches, self._switches = self._switches, set()
+        await asyncio.gather(*(switch.close() for switch in switches))
         await asyncio.gather(*(desk.close() for desk in self._desks.values()))
         for stream in list(self._streams):
             stream.end()
@@ -90,7 +109,7 @@ class Router:
         report; raises only for mistakes of the caller: ValueError, TypeError, UnknownVenue, RouterClosed.
         """
         request = self._request(target, id, kind, symbol)
-        return await self._desk(request.venue).cancel(request, _deadline(deadline))
+        return await start_cancel(self._desk(request.venue), request, _deadline(deadline))
 
     def cancel_many(self, cancels: Iterable[Addressed], *, deadline: float | None = None) -> CancelBatch:
         """Start all of these cancels now. Await it for the reports in order, or iterate over them as they complete."""
@@ -110,6 +129,52 @@ class Router:
         self._submitted[id(order)] = order
         return await desk.submit(order, seconds)
 
+    async def cancel_all(
+        self,
+        venue: str | None = None,
+        symbol: str | None = None,
+        *,
+        scope: Literal["account", "own"] = "account",
+        deadline: float = 30,
+    ) -> MassCancelReport:
+        """Cancel every order, and prove that none is open: at all venues or one, of all symbols or one.
+
+        scope: "account" takes every order of the account, orders placed elsewhere included; "own" only those that this
+        Router placed. Until it ends, submits in scope are NOT_SENT. deadline: seconds until the report is there at the
+        latest; each venue works by itself, and one that fails holds up no other. It says nothing of positions, and
+        protective stops go too. Raises only for mistakes of the caller.
+        """
+        if scope not in {"account", "own"}:
+            raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
+        desks = list(self._desks.values()) if venue is None else [self._desk(venue)]
+        due = asyncio.get_running_loop().time() + (_deadline(deadline) or 0.0)
+        parts = [MassCancel(self._desk(desk.name), symbol, own=scope == "own", due=due).run() for desk in desks]
+        results = await asyncio.gather(*parts, return_exceptions=True)
+        return MassCancelReport(
+            venues={desk.name: _part(desk, result) for desk, result in zip(desks, results, strict=True)}
+        )
+
+    def deadman(
+        self,
+        seconds: float,
+        *,
+        venue: str | None = None,
+        symbol: str | None = None,
+        scope: Literal["account", "own"] = "account",
+        deadline: float = 30,
+    ) -> DeadMan:
+        """A dead man's switch, armed from now on: cancel_all with these arguments runs when it is not fed for so long.
+
+        Call feed() on it from the strategy's own loop, more often than every `seconds`; disarm() ends it, and so does
+        closing the Router. It lives in this process: what must survive the process needs the venue's own switch.
+        """
+        limit = _deadline(seconds)
+        if limit is None:
+            raise TypeError("deadman() needs the seconds after which it fires")
+        switch = DeadMan(limit, partial(self.cancel_all, venue, symbol, scope=scope, deadline=deadline))
+        self._switches.add(switch)
+        return switch
+
     async def replace(
         self,
         target: Target,
@@ -117,16 +182,19 @@ class Router:
         quantity: Number | None = None,
         price: Number | None = None,
         stop_price: Number | None = None,
-        allow_gap: bool = False,  # noqa: ARG002 - see the docstring
+        allow_gap: bool = False,
         deadline: float | None = None,
     ) -> SubmitReport:
-        """Change a resting order where the venue can do that by itself; else NOT_SENT, saying so.
+        """Change a resting order where the venue can do that by itself; else NOT_SENT, unless allow_gap.
 
-        quantity: the total, what is filled included (FIX OrderQty). None leaves a value as it is. allow_gap: cancel and
-        place anew where there is no native replace; not available yet, so without one the answer is NOT_SENT either way.
+        quantity: the total, what is filled included (FIX OrderQty). None leaves a value as it is. allow_gap: where there is
+        no native replace, cancel the order and place a new one of what is left, with a gap between the two in which
+        nothing rests. It is placed only when what the old one has traded is known for certain; else the answer is REFUSED
+        by the ROUTER, and the old order is gone.
         """
-        address = self._request(target, None, None, None)
-        desk, seconds = self._desk(address.venue), _deadline(deadline)
+        request = self._request(target, None, None, None)
+        desk, seconds = self._desk(request.venue), _deadline(deadline)
+        address = desk.address(request) if isinstance(request, Order) else request
         replace = Replace(
             target=address,
             known=OrderState(venue=address.venue, order_id=None),
@@ -136,7 +204,7 @@ class Router:
         )
         if replace.quantity is replace.price is replace.stop_price is None:
             raise ValueError(f"{address.venue}: replace was given nothing to change")
-        return await desk.replace(replace, seconds)
+        return await (replace_with_gap if allow_gap else replace_natively)(desk, replace, seconds)
 
     # -- asking
 
@@ -173,20 +241,28 @@ class Router:
             raise RouterClosed(f"{venue}: the Router is not open; use it inside `async with Router(...)`")
         return desk
 
-    def _request(self, target: Target, id_: str | None, kind: IdKind | str | None, symbol: str | None) -> Cancel:
+    def _request(
+        self, target: Target, id_: str | None, kind: IdKind | str | None, symbol: str | None
+    ) -> Cancel | Order:
         if isinstance(target, str):
             if id_ is None:
                 raise TypeError(f"cancel({target!r}) names a venue and no id; pass the id as the second argument")
             return Cancel(target, id_, kind, symbol)
         if id_ is not None or kind is not None or symbol is not None:
             raise TypeError(f"a {type(target).__name__} knows its own address; pass no id, kind or symbol beside it")
-        if isinstance(target, Cancel):
+        if isinstance(target, Cancel | Order):
             return target
-        if isinstance(target, Order):
-            return self._desk(target.venue).address(target)
         if isinstance(target, OrderState | SubmitReport):
             return target.to_cancel()
         raise TypeError(f"{target!r} is nothing that can be cancelled")
+
+
+def _part(desk: Desk, result: VenueCancelReport | BaseException) -> VenueCancelReport:
+    """A mistake of ours at one venue must not take the others' reports down."""
+    if isinstance(result, VenueCancelReport):
+        return result
+    log.error("%s: a mistake of ours in cancel_all", desk.name, exc_info=result)
+    return VenueCancelReport(venue=desk.name, doubts=(Doubt(text=f"cancel_all broke off: {type(result).__name__}"),))
 
 
 def _raise_failures(failures: list[BaseException]) -> None:
@@ -204,54 +280,6 @@ def _deadline(seconds: float | None) -> float | None:
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"deadline was {seconds!r}; it must be more than 0 seconds")
     return seconds
-
-
-class CancelBatch:
-    """Several cancels under way. Await it for the list of reports, or iterate as they complete; as often as you like."""
-
-    def __init__(self, requests: list[tuple[Desk, Cancel]], deadline: float | None) -> None:
-        self._requests = requests
-        self._deadline = deadline
-        loop = asyncio.get_running_loop()
-        self._reports: list[asyncio.Future[CancelReport]] = [loop.create_future() for _ in requests]
-        self._start(0)
-        self._starting = loop.create_task(self._start_rest()) if len(requests) > CHUNK else None
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-    def _start(self, begin: int) -> None:
-        chunk = slice(begin, begin + CHUNK)
-        for (desk, request), report in zip(self._requests[chunk], self._reports[chunk], strict=True):
-            try:
-                told = desk.cancel(request, self._deadline)
-            except Exception as error:  # noqa: BLE001 - one that cannot be started must not hold up the others
-                report.set_exception(error)
-            else:
-                told.add_done_callback(partial(_pass_on, report))
-
-    async def _start_rest(self) -> None:
-        for begin in range(CHUNK, len(self._requests), CHUNK):
-            await asyncio.sleep(0)
-            self._start(begin)
-
-    async def _all(self) -> list[CancelReport]:
-        return [await asyncio.shield(report) for report in self._reports]
-
-    def __await__(self) -> Generator[Any, None, list[CancelReport]]:
-        return self._all().__await__()
-
-    async def __aiter__(self) -> AsyncIterator[CancelReport]:
-        done: asyncio.Queue[asyncio.Future[CancelReport]] = asyncio.Queue()
-        for report in self._reports:
-            report.add_done_callback(done.put_nowait)
-        for _ in self._reports:
-            yield (await done.get()).result()
-
-
-def _pass_on(report: asyncio.Future[CancelReport], told: asyncio.Future[CancelReport]) -> None:
-    if not report.done() and not told.cancelled():
-        report.set_result(told.result())
 
 
 class EventStream:

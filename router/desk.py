@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
 from attrs import evolve
 
 from router.addressing import resolve
+from router.dressing import cancel_report, submit_report
 from router.errors import CannotExpress
 from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
@@ -22,68 +24,181 @@ from router.operation import Operation, Phase, Reply
 from router.redact import Sealed
 from router.report import (
     CancelReport,
-    CxlRejReason,
     Event,
+    ExecType,
     Health,
     OrderState,
-    OrdRejReason,
     OrdStatus,
+    Origin,
     Outcome,
     Replace,
     SubmitReport,
 )
-from router.settling import Settler
+from router.settling import CLIENT_KINDS, Settler
+from router.sticky import Sticky
 from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Desk"]
 
+GATED = "cancel_all is under way, and nothing new is placed until it ends"
+
 
 class Desk:
-    """One venue of a Router. publish: takes each Event of the venue's orders."""
+    """One venue of a Router. publish: takes each Event of the venue's orders; kill: unknown submits are to be cancelled."""
 
-    def __init__(self, name: str, adapter: Adapter, publish: Callable[[Event], None]) -> None:
+    def __init__(self, name: str, adapter: Adapter, publish: Callable[[Event], None], *, kill: bool = False) -> None:
         self.name = name
         self.adapter = adapter
         self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades)
         self._publish = publish
+        self._kill = kill
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
-        self._submits: WeakValueDictionary[int, Operation] = WeakValueDictionary()
+        self._submitted: WeakValueDictionary[int, Entry] = WeakValueDictionary()
+        self._placing: dict[Entry, Operation] = {}
+        self._replacing: dict[Operation, Entry] = {}
+        self._gates: list[str | None] = []
+        self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
         self._doubts: WeakSet[Operation] = WeakSet()
         self._reconsidering = False
         self._absorbed: Reading | None = None
-        self._settler = Settler(self.ledger, adapter, self.resync)
+        self._settler = self._new_settler()
+
+    def _new_settler(self) -> Settler:
+        return Settler(self.ledger, self.adapter, self.resync, lambda cancel: self.cancel(cancel, None))
 
     async def open(self, *, strict: bool) -> None:
-        self._settler = Settler(self.ledger, self.adapter, self.resync)  # the one of an earlier opening was closed
+        self._settler = self._new_settler()  # the one of an earlier opening was closed
         await self.adapter.open(self.name, self, strict=strict)
 
     async def close(self) -> None:
         await self._settler.close()
         await self.adapter.close()
 
-    # -- commands
+    # -- cancels
 
     def cancel(self, request: Cancel, deadline: float | None) -> asyncio.Future[CancelReport]:
         """Start a cancel, or join the one of the same address that is under way."""
         due = self._due(deadline)
         try:
-            command = resolve(self._canonical(request), self.ledger, self.adapter.spec)
+            command = resolve(self.canonical(request), self.ledger, self.adapter.spec)
         except CannotExpress as error:
+            unplaced = self._unplaced(self.canonical(request))
+            if len(unplaced) == 1:
+                return self._cancel_unplaced(unplaced[0], request, due)
             return self._refuse(Operation(request, request, self), due, str(error))
-        if self._withdraw(command):
-            text = f"{self.name}: the order was not placed yet, and now never will be"
-            return self._refuse(Operation(command, request, self), due, text)
+        unplaced = self._unplaced(command)
+        if unplaced and len(unplaced) == len(self._live(command)) == 1:
+            return self._cancel_unplaced(unplaced[0], request, due)
+        for entry in unplaced:
+            self._withdraw(entry)
+        return self._cancel_placed(command, request, due)
+
+    def cancel_order(self, order: Order, deadline: float | None) -> asyncio.Future[CancelReport]:
+        """Cancel this very order, of which the client id may name others as well."""
+        entry = self._submitted.get(id(order))
+        if entry is None or entry.order is not order:
+            return self.cancel(self._by_client_id(order), deadline)
+        if entry in self._placing and (entry.state.order_id is None or self._is_unsent(entry)):
+            return self._cancel_unplaced(entry, self._by_client_id(order), self._due(deadline))
+        if entry.state.order_id is not None:
+            return self.cancel(entry.state.to_cancel(), deadline)
+        request = self._by_client_id(order)
+        text = f"{self.name}: the order was not placed: {entry.fate}"
+        return self._refuse(Operation(request, request, self), self._due(deadline), text)
+
+    def _cancel_placed(self, command: Cancel, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
         running = self._cancels.get(command)
         if running is not None and running.is_awaited:
-            future = running.join(due)
-            self.adapter.watch(running)
-            return future
+            return self._join(running, due)
         operation = Operation(command, request, self)
-        if running is not None and running.phase is Phase.WRITTEN:
+        future: asyncio.Future[CancelReport] = operation.join(due)
+        self._start(operation, command)
+        return future
+
+    def _start(self, operation: Operation, command: Cancel) -> None:
+        """Send a cancel; whatever else is under way under its address may be executed instead."""
+        running = self._cancels.get(command)
+        if running is not None and running is not operation and running.phase is Phase.WRITTEN:
             running.repeated = operation.repeated = True
+        operation.command = command
         self._cancels[command] = operation
         self._mark(command, asked=True)
-        return self._send(operation, due)
+        if command.kind in CLIENT_KINDS:
+            known = (entry.state.order_id for entry in self._live(command))
+            operation.targets = frozenset(order_id for order_id in known if order_id is not None)
+        self.adapter.send(operation)
+
+    def _join(self, operation: Operation, due: float) -> asyncio.Future[Any]:
+        future = operation.join(due)
+        self.adapter.watch(operation)
+        return future
+
+    # -- cancels of orders that are not placed yet
+
+    def _cancel_unplaced(self, entry: Entry, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
+        """Withdraw the submit, or hold the cancel until its answer names the order."""
+        operation = self._sticky.find(entry)
+        if operation is not None:
+            return self._join(operation, due)
+        operation = Operation(self._by_client_id(entry.order) if entry.order else request, request, self)
+        operation.subject = entry
+        if self._withdraw(entry):
+            text = f"{self.name}: the order was not placed yet, and now never will be"
+            return self._refuse(operation, due, text)
+        future = self._join(operation, due)
+        self._sticky.hold(operation, entry)
+        placer = self._placing.get(entry)
+        if placer is None or placer in self._doubts or not placer.is_awaited:
+            self._sticky.doubted(entry)
+        return future
+
+    def _withdraw(self, entry: Entry) -> bool:
+        """A submit that still waits for the connection or the pace is not sent."""
+        placer = self._placing.get(entry)
+        if placer is None or not self._is_unsent(entry):
+            return False
+        placer.fail(f"{self.name}: cancelled before it was placed")
+        return True
+
+    def _is_unsent(self, entry: Entry) -> bool:
+        placer = self._placing.get(entry)
+        return placer is not None and placer.phase is Phase.HELD and not placer.attempts
+
+    def _unplaced(self, command: Cancel) -> list[Entry]:
+        """Of the orders that it names, those whose submit has no id yet, or has not left."""
+        if not self._placing:
+            return []
+        return [
+            entry
+            for entry in self._live(command)
+            if (entry.state.order_id is None and self._placing.get(entry) is not None) or self._is_unsent(entry)
+        ]
+
+    def _live(self, command: Cancel) -> list[Entry]:
+        """The orders that it may name and that are not known to have ended."""
+        if command.kind not in {None, *CLIENT_KINDS}:
+            found = self.ledger.find(command.id)
+            return [found] if found is not None and found.is_live else []
+        twap = command.kind is IdKind.CLIENT_TWAP
+        return [
+            entry
+            for entry in self.ledger.named(command.id)
+            if entry.is_live
+            and command.symbol in {None, entry.state.symbol}
+            and (command.kind is None or (entry.state.kind is IdKind.TWAP) == twap)
+        ]
+
+    def address(self, order: Order) -> Cancel:
+        """The Cancel that names an order submitted here: by the venue's id when known, else by client id."""
+        entry = self._submitted.get(id(order))
+        known = entry is not None and entry.order is order and entry.state.order_id is not None
+        return entry.state.to_cancel() if entry is not None and known else self._by_client_id(order)
+
+    def _by_client_id(self, order: Order) -> Cancel:
+        kind = IdKind.CLIENT_TWAP if order.type is OrderType.TWAP else IdKind.CLIENT_ORDER
+        return Cancel(self.name, order.client_order_id, kind, order.symbol)
+
+    # -- submits and replaces
 
     def submit(self, order: Order, deadline: float | None) -> asyncio.Future[SubmitReport]:
         """Start a submit."""
@@ -92,8 +207,11 @@ class Desk:
         if order.type not in self.adapter.spec.order_types:
             known = ", ".join(sorted(self.adapter.spec.order_types)) or "none"
             return self._refuse(operation, due, f"{self.name} has no {order.type} orders; it has: {known}")
-        operation.subject = self.ledger.intend(order)
-        self._submits[id(operation.subject)] = operation
+        if self.is_gated(order.symbol):
+            return self._refuse(operation, due, f"{self.name}: {GATED}")
+        operation.subject = entry = self.ledger.intend(order)
+        self._submitted[id(order)] = entry
+        self._placing[entry] = operation
         return self._send(operation, due)
 
     def replace(self, replace: Replace, deadline: float | None) -> asyncio.Future[SubmitReport]:
@@ -101,7 +219,7 @@ class Desk:
         operation = Operation(replace, replace, self)
         due = self._due(deadline)
         try:
-            target = resolve(self._canonical(replace.target), self.ledger, self.adapter.spec)
+            target = resolve(self.canonical(replace.target), self.ledger, self.adapter.spec)
         except CannotExpress as error:
             return self._refuse(operation, due, str(error))
         entry = self.ledger.find(target.id)
@@ -113,18 +231,67 @@ class Desk:
             )
         if target.kind not in self.adapter.spec.replaces:
             return self._refuse(operation, due, f"{self.name} has no native replace of a {target.kind}")
+        if self.is_gated(entry.state.symbol):
+            return self._refuse(operation, due, f"{self.name}: {GATED}")
         operation.command = evolve(replace, target=target, known=entry.state)
-        operation.subject = entry
+        operation.subject = self._replacing[operation] = entry
         return self._send(operation, due)
 
-    def address(self, order: Order) -> Cancel:
-        """The Cancel that names an order submitted here: by the venue's id when known, else by client id."""
-        for entry in self.ledger.named(order.client_order_id):
-            if entry.state.own and entry.state.symbol == order.symbol and entry.state.order_id is not None:
-                return Cancel(self.name, entry.state.order_id, entry.state.kind, order.symbol)
-        twap = order.type is OrderType.TWAP
-        kind = IdKind.CLIENT_TWAP if twap else IdKind.CLIENT_ORDER
-        return Cancel(self.name, order.client_order_id, kind, order.symbol)
+    def replaced(self, entry: Entry) -> None:
+        """A new order has taken this one's place."""
+        self.expect_ends([str(entry.state.order_id)])
+        ended = Execution(
+            exec_type=ExecType.CANCELED,
+            order_id=str(entry.state.order_id),
+            kind=entry.state.kind,
+            status=OrdStatus.CANCELED,
+            origin=Origin.CLIENT,
+            text="replaced",
+        )
+        self.apply(ended, asked=True)
+
+    # -- cancel_all's gate
+
+    def gate(self, symbol: str | None) -> list[Operation]:
+        """Let nothing new be placed on this symbol (None: on any); what has not left never will. Returns what is under way."""
+        self._gates.append(symbol)
+        for operation in self.placing(symbol):
+            if operation.phase is Phase.HELD and not operation.attempts:
+                operation.fail(f"{self.name}: {GATED}")
+        return self.placing(symbol)
+
+    def ungate(self, symbol: str | None) -> None:
+        self._gates.remove(symbol)
+
+    def placing(self, symbol: str | None) -> list[Operation]:
+        """Submits and replaces that are neither answered nor settled."""
+        under_way = [(operation, entry) for entry, operation in self._placing.items()]
+        under_way += self._replacing.items()
+        return [operation for operation, entry in under_way if symbol in {None, entry.state.symbol}]
+
+    def subject(self, operation: Operation) -> OrderState | None:
+        """The order that a submit or replace is about."""
+        entry = operation.subject
+        return entry.state if isinstance(entry, Entry) else None
+
+    def expect_ends(self, order_ids: Iterable[str]) -> None:
+        """The end of these orders, when it comes, is our doing."""
+        for order_id in order_ids:
+            entry = self.ledger.find(order_id)
+            if entry is not None:
+                entry.asked = True
+
+    async def settle(self, operation: Operation, timeout: float | None) -> CancelReport | SubmitReport:
+        """Find out what became of a command in doubt, as its report's settled() does."""
+        if self._kill and isinstance(operation.command, Order):
+            self.cancel_order(operation.command, timeout)
+        return self.dress(operation, await self._settler.settle(operation, timeout))
+
+    def is_gated(self, symbol: str | None) -> bool:
+        """Whether a cancel_all lets nothing new be placed on this symbol."""
+        return any(gate in {None, symbol} for gate in self._gates)
+
+    # -- asking
 
     async def open_orders(self) -> list[OrderState]:
         """The venue's open orders, freshly read."""
@@ -137,7 +304,8 @@ class Desk:
         doubts = sum(operation.phase is not Phase.DONE for operation in self._doubts)
         return evolve(self.adapter.health(), unknown=doubts)
 
-    def _canonical(self, cancel: Cancel) -> Cancel:
+    def canonical(self, cancel: Cancel) -> Cancel:
+        """The same address in the venue's one spelling of the id."""
         name = self.adapter.canonical(cancel.id)
         return cancel if name == cancel.id else evolve(cancel, id=name)
 
@@ -154,27 +322,9 @@ class Desk:
         operation.finish(Reply(outcome=Outcome.NOT_SENT, text=text))
         return future
 
-    def _withdraw(self, command: Cancel) -> bool:
-        """Submits that still wait for the connection are not sent. True: the cancel names nothing else."""
-        if command.kind not in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
-            return False
-        twap = command.kind is IdKind.CLIENT_TWAP
-        live = [
-            entry
-            for entry in self.ledger.named(command.id)
-            if entry.is_live
-            and (entry.state.kind is IdKind.TWAP) == twap
-            and command.symbol in {None, entry.state.symbol}
-        ]
-        submits = [self._submits.get(id(entry)) for entry in live]
-        held = [each for each in submits if each is not None and each.phase is Phase.HELD and not each.attempts]
-        for submit in held:
-            submit.fail(f"{self.name}: cancelled before it was placed")
-        return bool(held) and len(held) == len(live)
-
     def _mark(self, command: Cancel, *, asked: bool) -> None:
         """Whether its orders' end, when it comes, will be our doing."""
-        named = command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}
+        named = command.kind in CLIENT_KINDS
         found = self.ledger.named(command.id) if named else [self.ledger.find(command.id)]
         for entry in found:
             if entry is not None:
@@ -189,18 +339,21 @@ class Desk:
         entry = operation.subject
         if not isinstance(entry, Entry) or answer.order_id is None or answer.outcome is Outcome.REFUSED:
             return True
-        return self.ledger.bind(entry, answer.order_id, entry.state.kind)
+        if isinstance(operation.command, Cancel):
+            return True
+        fits = self.ledger.bind(entry, answer.order_id, entry.state.kind)
+        self._reconsider_soon()
+        return fits
 
     def apply(self, execution: Execution, *, asked: bool) -> None:
         event = self.ledger.apply(execution, time.time(), asked=asked)
         if event is not None:
             self._publish(event)
-            if self._doubts and not self._reconsidering:  # after the frame's own answers have been given
-                self._reconsidering = True
-                asyncio.get_running_loop().call_soon(self._reconsider)
+            self._reconsider_soon()
 
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
-        self._settler.answered(operation, answer, raw)
+        if not self._sticky.answered(operation, answer):
+            self._settler.answered(operation, answer, raw)
 
     def lost(self, operation: Operation) -> None:
         operation.lost = asyncio.get_running_loop().time()
@@ -217,99 +370,55 @@ class Desk:
         for row in reading.rows:
             if not self.ledger.is_newer(reading, row):
                 self.apply(row, asked=False)
+        for operation in [each for each in self._doubts if each.lost is not None]:
+            self._settler.reconnected(operation)
+
+    def _reconsider_soon(self) -> None:
+        """After the frame's own answers have been given."""
+        if (self._doubts or self._sticky) and not self._reconsidering:
+            self._reconsidering = True
+            asyncio.get_running_loop().call_soon(self._reconsider)
 
     def _reconsider(self) -> None:
-        """An event may have settled what was in doubt."""
+        """An event may have settled what was in doubt, or named what a cancel waits for."""
         self._reconsidering = False
         for operation in list(self._doubts):
             self._settler.by_ledger(operation)
             if operation.phase is Phase.DONE:
                 self._doubts.discard(operation)
+        self._sticky.review()
 
     # -- Owner: what the callers hear
 
     def closed(self, operation: Operation, reply: Reply) -> None:
-        if isinstance(operation.command, Cancel) and reply.outcome is not Outcome.CONFIRMED:
-            self._mark(operation.command, asked=False)
-        elif isinstance(operation.command, Order) and isinstance(operation.subject, Entry):
-            if reply.outcome is Outcome.NOT_SENT:
-                self.ledger.forget(operation.subject)
-            elif reply.outcome is Outcome.REFUSED:
-                self.ledger.end(operation.subject, OrdStatus.REJECTED, time.time())
+        if isinstance(operation.command, Cancel):
+            if reply.outcome is not Outcome.CONFIRMED:
+                self._mark(operation.command, asked=False)
+            return
+        self._replacing.pop(operation, None)
+        if isinstance(operation.command, Order) and isinstance(operation.subject, Entry):
+            self._placing.pop(operation.subject, None)
+            self._placed(operation.subject, reply)
+
+    def _placed(self, entry: Entry, reply: Reply) -> None:
+        """What the end of a submit says of its order."""
+        if reply.outcome is Outcome.NOT_SENT:
+            self.ledger.forget(entry)
+        elif reply.outcome is Outcome.REFUSED:
+            self.ledger.end(entry, OrdStatus.REJECTED, time.time())
+        if reply.outcome is not Outcome.CONFIRMED:
+            entry.fate = reply.text
+            self._sticky.ended(entry, reply)
+        self._reconsider_soon()
 
     def dress(self, operation: Operation, reply: Reply) -> CancelReport | SubmitReport:
         if reply.outcome is Outcome.UNKNOWN:
             self._doubts.add(operation)
         if isinstance(operation.command, Cancel):
-            return self._cancel_report(operation, operation.command, reply)
-        return self._submit_report(operation, reply)
-
-    def _cancel_report(self, operation: Operation, command: Cancel, reply: Reply) -> CancelReport:
-        orders = self._orders(operation, command, reply)
-        status = reply.status or (orders[0].status if len(orders) == 1 else None)
-        return CancelReport(
-            request=operation.request,  # type: ignore[arg-type]  # a cancel's request is a Cancel
-            outcome=reply.outcome,
-            status=status,
-            reason=_reason(reply.cancel_reason, CxlRejReason.OTHER, reply),
-            text=reply.text,
-            orders=orders,
-            origin=reply.origin,
-            sent_at=operation.sent_at,
-            answered_at=reply.answered_at,
-            frame=reply.raw,
-            settle=self._settle(operation, reply),
-        )
-
-    def _orders(self, operation: Operation, command: Cancel, reply: Reply) -> tuple[OrderState, ...]:
-        named = command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}
-        ids = list(operation.taken) or ([] if named else [command.id])
-        found = [self.ledger.find(order_id) for order_id in ids]
-        if not any(found) and reply.outcome is Outcome.CONFIRMED and ids:
-            kind = IdKind.ORDER if named or command.kind is None else command.kind
-            return tuple(
-                OrderState(venue=self.name, order_id=order_id, kind=kind, symbol=command.symbol, status=reply.status)
-                for order_id in ids
-            )
-        return tuple(entry.state for entry in found if entry is not None)
-
-    def _submit_report(self, operation: Operation, reply: Reply) -> SubmitReport:
-        entry = operation.subject if isinstance(operation.subject, Entry) else None
-        state = entry.state if entry is not None else None
-        known = operation.request if isinstance(operation.request, Order) else state
-        return SubmitReport(
-            request=operation.request,  # type: ignore[arg-type]  # a submit's request is an Order or a Replace
-            outcome=reply.outcome,
-            status=reply.status or (state.status if state else None),
-            reason=_reason(reply.order_reason, OrdRejReason.OTHER, reply),
-            text=reply.text,
-            origin=reply.origin,
-            sent_at=operation.sent_at,
-            answered_at=reply.answered_at,
-            frame=reply.raw,
-            order_id=(state.order_id if state else None) or reply.order_id,
-            kind=state.kind if state else reply.kind,
-            client_order_id=known.client_order_id if known else None,
-            symbol=known.symbol if known else None,
-            cum_quantity=state.cum_quantity if state else None,
-            settle=self._settle(operation, reply),
-        )
+            return cancel_report(operation, operation.command, reply, self.ledger, self._settle(operation, reply))
+        if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):
+            self._sticky.doubted(operation.subject)
+        return submit_report(operation, reply, self._settle(operation, reply))
 
     def _settle(self, operation: Operation, reply: Reply) -> Callable[[float | None], Awaitable[Any]] | None:
-        if reply.outcome is not Outcome.UNKNOWN:
-            return None
-
-        async def settle(timeout: float | None) -> CancelReport | SubmitReport:
-            return self.dress(operation, await self._settler.settle(operation, timeout))
-
-        return settle
-
-
-R = TypeVar("R", CxlRejReason, OrdRejReason)
-
-
-def _reason(said: R | None, otherwise: R, reply: Reply) -> R | None:
-    """A refusal always has a reason, and nothing else has one."""
-    if reply.outcome is not Outcome.REFUSED:
-        return None
-    return otherwise if said is None else said
+        return partial(self.settle, operation) if reply.outcome is Outcome.UNKNOWN else None

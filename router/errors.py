@@ -3,6 +3,7 @@
     RouterError
     |-- UnknownVenue           a name that no venue of this Router has (also a LookupError)
     |-- RouterClosed           the Router was not entered, or was left
+    |-- SwitchFired            a dead man's switch was fed too late
     |-- VenueError             something about one venue; has .venue
     |   |-- LoginRefused       the venue does not take our credentials: trying again won't help
     |   |-- VenueUnreachable   no connection, or no answer while logging in
@@ -38,6 +39,7 @@ __all__ = [
     "RouterClosed",
     "RouterError",
     "SubmitRefused",
+    "SwitchFired",
     "TransportError",
     "UnknownVenue",
     "VenueError",
@@ -58,6 +60,10 @@ class UnknownVenue(RouterError, LookupError):
 
 class RouterClosed(RouterError):
     """The Router is used outside its `async with` block."""
+
+
+class SwitchFired(RouterError):
+    """A dead man's switch was fed after it had fired."""
 
 
 class VenueError(RouterError):

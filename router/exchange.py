@@ -4,9 +4,11 @@ Rules:
 
 1. `wrote` is called when a connection is there and before the first byte; until then nothing has left, and an operation
    whose callers are gone or told goes no further.
-2. An attempt that broke after that may have been executed: its callers hear UNKNOWN at their deadlines.
-3. A new attempt is made only after an answer that says "not executed" (a refused token), or for a further request that
+2. An attempt that broke after that may have been executed: `broken` is told, and decides about a repeat.
+3. A new attempt is made here only after an answer that says "not executed" (a refused token), or for a further request that
    the answer itself asked for (Answer.then).
+4. A repeat goes over a connection of its own, made for it, because those that are kept may all be dead; it tries to connect
+   for as long as somebody waits.
 """
 
 from __future__ import annotations
@@ -21,72 +23,82 @@ from router.link import Link
 from router.matching import Pending
 from router.operation import Operation, Phase
 from router.redact import Redactor, Secret
-from router.venue import Frame, Listener, Spec, Wire
+from router.venue import Frame, Spec, Wire
 
 __all__ = ["Exchange"]
 
 log = logging.getLogger("router.session")
 
 Take = Callable[[Frame, Pending], None]
+REPEAT_PAUSE = 0.1  # seconds between two attempts to connect
 
 
 class Exchange:
-    """The HTTP side of a session. take: reads an answer."""
+    """The HTTP side of a session. take: reads an answer; broken: an attempt ended without one."""
 
     def __init__(
-        self, spec: Spec, link: Link, bearer: Bearer, listener: Listener, redact: Redactor, take: Take
+        self,
+        spec: Spec,
+        link: Link,
+        bearer: Bearer,
+        redact: Redactor,
+        take: Take,
+        broken: Callable[[Operation, Wire], None],
     ) -> None:
         self._spec, self._link, self._bearer = spec, link, bearer
-        self._listener, self._redact, self._take = listener, redact, take
-        self._tasks: dict[Operation, asyncio.Task[None]] = {}
+        self._redact, self._take, self._broken = redact, take, broken
+        self._tasks: dict[asyncio.Task[None], Operation] = {}
 
     def start(self, operation: Operation, wire: Wire) -> None:
-        """Send a command in a task of its own."""
-        task = asyncio.get_running_loop().create_task(self._run(operation, wire))
-        self._tasks[operation] = task
+        """Send a command in a task of its own; over a new connection if it was sent before."""
+        work = self._run(operation, wire, fresh=operation.attempts > 0)
+        task = asyncio.get_running_loop().create_task(work)
         operation.waits_for = operation.waits_for or "no connection by the deadline"
-        task.add_done_callback(lambda done: self._tasks.pop(operation) if self._tasks.get(operation) is done else None)
+        self._tasks[task] = operation
+        task.add_done_callback(self._tasks.pop)
 
     def abandon(self, operation: Operation) -> None:
         """The operation is done: an attempt that has not left must not leave any more."""
-        task = self._tasks.get(operation)
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        for task, owner in list(self._tasks.items()):
+            if owner is operation and task is not asyncio.current_task():
+                task.cancel()
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def request(self, wire: Wire, connected: Callable[[], None]) -> tuple[Frame, Secret | None]:
+    async def request(
+        self, wire: Wire, connected: Callable[[], None], *, fresh: bool = False
+    ) -> tuple[Frame, Secret | None]:
         """One request; its answer, and the token that it was sent with. Raises TransportError or VenueError."""
         token = await self._bearer.token() if wire.bearer else None
         if self._link.http is None:
             raise TransportError(self._link.describe(), sent=False)
         name, prefix = self._spec.bearer
         headers = {} if token is None else {name: prefix + token.reveal()}
-        return await self._link.http.request(wire, headers, connected), token
+        return await self._link.http.request(wire, headers, connected, fresh=fresh), token
 
-    async def _run(self, operation: Operation, wire: Wire | None) -> None:
+    async def _run(self, operation: Operation, wire: Wire | None, *, fresh: bool) -> None:
         while wire is not None:
-            token = await self._attempt(operation, wire)
+            token = await self._attempt(operation, wire, fresh=fresh)
             if operation.follow is not None:
-                wire, operation.follow = operation.follow, None
+                wire, operation.follow, fresh = operation.follow, None, False
             elif not (operation.wants_token and await self._renew(operation, token)):
                 wire = None
 
-    async def _attempt(self, operation: Operation, wire: Wire) -> Secret | None:
+    async def _attempt(self, operation: Operation, wire: Wire, *, fresh: bool) -> Secret | None:
         token: Secret | None = None
         pending = Pending(wire, asyncio.get_running_loop().time(), operation)
         try:
-            frame, token = await self.request(wire, lambda: self._wrote(operation))
+            frame, token = await self._connected(operation, wire, fresh=fresh)
         except VenueError as error:
             self._unsent(operation, error.text)
         except TransportError as error:
             if error.sent:
-                self._listener.lost(operation)
                 operation.note(self._redact(str(error)))
+                self._broken(operation, wire)
             else:
                 self._unsent(operation, str(error))
         except Exception:
@@ -96,8 +108,18 @@ class Exchange:
             self._take(frame, pending)
         return token
 
+    async def _connected(self, operation: Operation, wire: Wire, *, fresh: bool) -> tuple[Frame, Secret | None]:
+        """The answer. A repeat that cannot connect tries again for as long as somebody waits (rule 4)."""
+        while True:
+            try:
+                return await self.request(wire, lambda: self._wrote(operation), fresh=fresh)
+            except TransportError as error:
+                if error.sent or not (fresh and operation.is_awaited):
+                    raise
+            await asyncio.sleep(REPEAT_PAUSE)
+
     def _wrote(self, operation: Operation) -> None:
-        if operation.phase is Phase.DONE or not (operation.attempts or operation.is_awaited):
+        if not operation.is_wanted:
             raise TransportError("nobody waits for it any more", sent=False)
         operation.wrote(asyncio.get_running_loop().time())
 

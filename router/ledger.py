@@ -62,6 +62,8 @@ class Entry:
     state: OrderState
     touched: int = 0
     counted: Decimal = Decimal(0)
+    exact: bool = False
+    """Whether cum_quantity is what the venue itself said had been filled when the order had ended."""
     from_start: bool = False
     """Whether all its trades have been seen, so that counting them gives cum_quantity."""
     trades: set[tuple[str, object]] = field(factory=set)
@@ -69,6 +71,10 @@ class Entry:
     """Every id that the venue has called it by."""
     asked: bool = False
     """Whether this Router has asked to cancel it."""
+    order: Order | None = None
+    """What was submitted, if it was submitted here."""
+    fate: str = ""
+    """Why it was not placed."""
 
     @property
     def is_live(self) -> bool:
@@ -130,7 +136,7 @@ class Ledger:
             status=OrdStatus.PENDING_NEW,
             own=True,
         )
-        entry = Entry(state, from_start=self._tells_trades)
+        entry = Entry(state, from_start=self._tells_trades, order=order)
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         return entry
 
@@ -171,6 +177,7 @@ class Ledger:
         before = entry.state
         trade = self._trade(entry, execution)
         entry.state = self._advance(entry, execution)
+        entry.exact = entry.exact or _closes_the_count(execution, entry.state)
         if entry.state == before and not trade:
             return None
         self.changes += 1
@@ -310,6 +317,12 @@ def _may_be(ours: OrderState, stranger: OrderState) -> bool:
     return ours.order_id is None or (
         ours.client_order_id is not None and ours.client_order_id == stranger.client_order_id
     )
+
+
+def _closes_the_count(execution: Execution, state: OrderState) -> bool:
+    """Whether it tells what the order had filled when it ended."""
+    told = execution.cum_quantity is not None or execution.leaves_quantity is not None
+    return told and execution.status is not None and execution.status.is_terminal and state.cum_quantity is not None
 
 
 def _changes(execution: Execution) -> bool:

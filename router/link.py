@@ -37,6 +37,7 @@ log = logging.getLogger("router.session")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 SAME_CLOCK = 2.0  # the Date header has whole seconds
+GOODBYE_TIMEOUT = 1.0
 
 
 class LinkUser(Protocol):
@@ -66,6 +67,7 @@ class Link:
 
     def __init__(self, name: str, codec: Codec, redact: Redactor, user: LinkUser) -> None:
         self._name, self._codec, self._redact, self._user = name, codec, redact, user
+        self.loop = asyncio.get_running_loop()
         self.state, self.since = SessionState.CONNECTING, datetime.now(UTC)
         self.last_error = ""
         self.socket: WebSocket | None = None
@@ -107,11 +109,21 @@ class Link:
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def close(self) -> None:
+        was_up = self.is_up
         self._become(SessionState.CLOSED)
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        if was_up:
+            await self._say_goodbye()
         await self._disconnect()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            for wire in self._codec.goodbye(time.time()):
+                await self._user.ask(wire, GOODBYE_TIMEOUT)
+        except (TransportError, Garbled, VenueError) as error:
+            log.warning("%s: closed without the venue's word for it: %s", self._name, self._redact(str(error)))
 
     async def _disconnect(self) -> None:
         socket, self.socket = self.socket, None

@@ -3,7 +3,7 @@
 Rules:
 
 1. HELD until the first byte may have left: a caller whose deadline comes then hears NOT_SENT, and an operation that
-   nobody waits for any more is never written.
+   nobody waits for any more is never written. A sticky one is: its callers hear UNKNOWN, "held".
 2. From WRITTEN on, silence is UNKNOWN: said at each caller's own deadline, never earlier.
 3. The first final reply ends it (DONE) and is told to all: to those who wait, and to those who were told UNKNOWN and
    await the settlement. Later replies change nothing.
@@ -106,6 +106,14 @@ class Operation:
     """How often the venue has said, after its quiet period, that it does not know the order."""
     notes: list[str] = field(factory=list)
     """What was learnt without settling it."""
+    sticky: bool = False
+    """It is to go out whenever it can, even after its callers have been told."""
+    targets: frozenset[str] = frozenset()
+    """Of a cancel of a set: the orders that were known before it was first written."""
+    narrowed: set[str] = field(factory=set)
+    """Those of them that have been cancelled by the venue's own ids since, because the connection was lost."""
+    gone: bool = False
+    """A repeat was told that there is no such order."""
     lost: float | None = None
     """Monotonic time at which the connection that carried it went away."""
     reply: Reply | None = None
@@ -126,6 +134,11 @@ class Operation:
     def is_awaited(self) -> bool:
         """Whether any caller still waits."""
         return any(not caller.future.done() for caller in self._callers)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it may still be written: somebody waits, it is sticky, or it is the repeat of what was written."""
+        return self.phase is not Phase.DONE and (self.sticky or self.attempts > 0 or self.is_awaited)
 
     @property
     def deadline(self) -> float | None:
@@ -161,8 +174,12 @@ class Operation:
         due = [caller for caller in self._callers if caller.deadline <= now and not caller.future.done()]
         if due:
             self._tell(due, self._overdue())
-        if self.phase is Phase.HELD and not self.attempts and not self.is_awaited:
+        if self.phase is Phase.HELD and not self.is_wanted:
             self.finish(self._overdue())
+
+    def hold(self, why: str) -> None:
+        """It waits for something else to become known, and then goes out, however late."""
+        self.phase, self.sticky, self.waits_for = Phase.HELD, True, why
 
     def doubt(self, reply: Reply) -> None:
         """The venue itself is in doubt: tell all callers UNKNOWN, and go on listening."""
@@ -216,7 +233,7 @@ class Operation:
 
     def _overdue(self) -> Reply:
         if self.phase is Phase.HELD and not self.attempts:
-            return self._undone(self.waits_for)
+            return self.unknown(f"held: {self.waits_for}") if self.sticky else self._undone(self.waits_for)
         if self.taken:
             return self.unknown(f"{len(self.taken)} taken so far, and it is not known that none is left")
         if self.acknowledged:

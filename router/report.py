@@ -6,7 +6,7 @@ request (Outcome), and why (CxlRejReason, OrdRejReason).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -32,6 +32,7 @@ __all__ = [
     "Replace",
     "SessionState",
     "SubmitReport",
+    "quantiles",
 ]
 
 
@@ -308,8 +309,9 @@ class SessionState(StrEnum):
 class Health:
     """How one venue is. ok: ready, with a token that has not ended. since: of the state, aware UTC.
 
-    outstanding: commands on the wire that still have a waiting caller; unknown: commands whose outcome is in doubt;
-    garbled: frames that could not be read; token_expires_at: of a bearer token, where known.
+    outstanding: commands that still have a waiting caller; unknown: commands whose outcome is in doubt; budget_left: units
+    of the rate budgets by lane, {} where nothing is limited; round_trip: quantiles (p50, p90, p99) of the last answers'
+    seconds, {} before the first; garbled: frames that could not be read; token_expires_at: of a bearer token, where known.
     """
 
     state: SessionState
@@ -317,6 +319,8 @@ class Health:
     last_error: str = ""
     outstanding: int = 0
     unknown: int = 0
+    budget_left: Mapping[str, float] = field(factory=dict)
+    round_trip: Mapping[str, float] = field(factory=dict)
     garbled: int = 0
     token_expires_at: datetime | None = None
     warning: str = ""
@@ -325,3 +329,13 @@ class Health:
     def ok(self) -> bool:
         ended = self.token_expires_at is not None and self.token_expires_at <= datetime.now(UTC)
         return self.state is SessionState.READY and not ended
+
+
+def quantiles(values: Collection[float]) -> dict[str, float]:
+    """p50, p90 and p99 of some seconds; {} of none."""
+    if not values:
+        return {}
+    from statistics import quantiles as cuts  # noqa: PLC0415 - only health() needs it
+
+    found = cuts(values, n=100, method="inclusive") if len(values) > 1 else [next(iter(values))] * 99
+    return {"p50": found[49], "p90": found[89], "p99": found[98]}

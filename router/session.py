@@ -5,8 +5,11 @@ Rules:
 1. A command that may not be written waits, and is NOT_SENT at its deadline, never written later.
 2. From the call that writes it on, a command is in doubt until an answer, and is not written again.
 3. When the connection goes, its keys go; the commands it carried stay in doubt until their callers' deadlines.
-4. What the venue says was not executed may be attempted anew within the deadline (Answer.retry); nothing else.
-5. An unreadable frame is counted, logged without its contents, and skipped; it never closes the connection.
+4. What the venue says was not executed may be attempted anew within the deadline (Answer.retry).
+5. What can do nothing new (Effect.IDEMPOTENT) and was lost with its connection goes out once more, the same bytes: over a
+   socket when the next one is logged in, whoever still waits; over HTTP at once while somebody waits, else when it is to be
+   settled. Nothing else is ever repeated.
+6. An unreadable frame is counted, logged without its contents, and skipped; it never closes the connection.
 """
 
 from __future__ import annotations
@@ -14,22 +17,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve
 
+from router.asking import Asker
 from router.bearer import Bearer, TokenSource
 from router.deadlines import Deadlines
-from router.errors import CannotExpress, CannotList, Garbled, ReadFailed, TransportError, VenueError, VenueUnreachable
+from router.errors import CannotExpress, Garbled, ReadFailed, TransportError, VenueUnreachable
 from router.exchange import Exchange
 from router.link import Link
 from router.matching import Outstanding, Pending
-from router.model import Cancel
+from router.model import Cancel, Order
 from router.operation import Operation, Phase, Reply
-from router.reading import Reader
+from router.outbox import Outbox, lane_of
+from router.pacing import Lane, Pacer
 from router.redact import Redactor, Sealed
-from router.report import Health, Outcome, SessionState
+from router.report import Health, Outcome, SessionState, quantiles
 from router.venue import (
     Answer,
     Codec,
@@ -55,19 +61,28 @@ log = logging.getLogger("router.session")
 
 RETRY_PAUSE = 0.5  # seconds before a new attempt when the venue does not say
 MAX_DECLINES = 5
-LOOKUP_TIMEOUT = 1.0
 MAX_TEXT = 500  # of a venue's words
+ROUND_TRIPS = 1000  # the last ones, of which health() tells
 NEVER_OPENED = "it was never opened"
 
 
 class Session:
-    """An Adapter made of a codec. deadline: seconds a command has by default. token: how to get a bearer token."""
+    """An Adapter made of a codec.
+
+    deadline: seconds a command has by default. token: how to get a bearer token. share: the part of the account's rate
+    budgets that this process may use.
+    """
 
     _name = ""
     _link: Link | None = None
 
     def __init__(
-        self, codec: Codec, *, deadline: float | None = None, token: TokenSource | Renewal | None = None
+        self,
+        codec: Codec,
+        *,
+        deadline: float | None = None,
+        token: TokenSource | Renewal | None = None,
+        share: float = 1.0,
     ) -> None:
         self._codec = codec
         self._deadline = codec.spec.deadline if deadline is None else deadline
@@ -76,13 +91,15 @@ class Session:
         self._name = codec.spec.title
         self._listener: Listener
         self._bearer: Bearer
-        self._reader: Reader
+        self._asker: Asker
         self._exchange: Exchange
         self._garbled = 0
+        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self._outstanding = Outstanding()
         self._deadlines = Deadlines()
-        self._held: dict[Operation, Wire] = {}
-        self._ignores_lookups = False
+        self._pacer = Pacer(codec.spec.budget, codec.spec.cancel_budget, share)
+        self._outbox = Outbox(self._pacer, self._obstacle, self._write)
+        self._again: dict[Operation, Wire] = {}
 
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
@@ -101,9 +118,12 @@ class Session:
     async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
         self._name, self._listener = name, listener
         self._bearer = Bearer(name, self._source, self._redact, self.spec.login_timeout)
-        self._reader = Reader(name, self._ask_page, self._forget_reads, listener.changes)
+        self._asker = Asker(
+            name, self._codec, self._redact, self._outstanding, self._pacer, self._take, listener.changes
+        )
         self._link = Link(name, self._codec, self._redact, self)
-        self._exchange = Exchange(self.spec, self._link, self._bearer, listener, self._redact, self._take)
+        self._exchange = Exchange(self.spec, self._link, self._bearer, self._redact, self._take, self._broken)
+        self._asker.connect(self._link, self._exchange)
         try:
             await self._link.open(strict=strict)
         except BaseException:
@@ -115,7 +135,7 @@ class Session:
             return
         link, self._link = self._link, None
         self._tell_closed()
-        await self._reader.close()
+        await self._asker.close()
         await self._bearer.close()
         await self._exchange.close()
         await link.close()
@@ -125,7 +145,8 @@ class Session:
         """Whoever still waits is told what is known."""
         for operation in self._deadlines:
             operation.fail("the Router was closed before the answer" if operation.attempts else "the Router was closed")
-        self._held.clear()
+        self._outbox.clear()
+        self._again.clear()
         for pending in self._outstanding.clear():
             if pending.answer is not None:
                 pending.answer.cancel()
@@ -140,14 +161,24 @@ class Session:
         for pending in self._outstanding.clear():
             if pending.operation is not None:
                 pending.operation.carrier = None
-                self._listener.lost(pending.operation)
+                self._broken(pending.operation, pending.wire)
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
                 pending.answer.exception()  # whoever asked may have been cancelled meanwhile
         self._listener.gap()
 
+    def _broken(self, operation: Operation, wire: Wire) -> None:
+        """An attempt whose answer will not come (rule 5)."""
+        self._listener.lost(operation)
+        if wire.effect is not Effect.IDEMPOTENT or operation.phase is not Phase.WRITTEN or operation.attempts != 1:
+            return
+        if wire.via is Via.SOCKET:
+            self._again[operation] = wire
+        elif operation.is_awaited:
+            self._outbox.put(operation, wire, ahead=True)
+
     async def logged_in(self) -> None:
-        self._ignores_lookups = False
+        self._asker.fresh()
         if self._source is not None:
             await self._bearer.token()
 
@@ -156,7 +187,7 @@ class Session:
         since = asyncio.get_running_loop().time()
         while self._link is not None and not self._link.is_gone:
             try:
-                self._listener.resync(await self._reader.read(since))
+                self._listener.resync(await self._asker.sync(since))
             except ReadFailed as error:
                 self._link.last_error = error.text
                 log.warning("%s", error)
@@ -165,10 +196,14 @@ class Session:
                 return
 
     def writable(self) -> None:
-        """Write what has waited: cancels first."""
-        held, self._held = self._held, {}
-        for operation in sorted(held, key=lambda operation: not isinstance(operation.command, Cancel)):
-            self._launch(operation, held[operation])
+        """Write what has waited: repeats first, then cancels, then everything else."""
+        again, self._again = self._again, {}
+        for operation, wire in reversed(again.items()):
+            if operation.phase is Phase.WRITTEN:
+                self._outbox.put(operation, wire, ahead=True)
+        if self._link is not None and self._link.state is SessionState.FATAL:
+            self._outbox.fail(self._not_connected())
+        self._outbox.flush()
 
     # -- commands
 
@@ -182,10 +217,24 @@ class Session:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
         operation.release = lambda: self._release(operation)
         self.watch(operation)
-        self._launch(operation, wire)
+        if self._link is None or self._link.state is SessionState.FATAL:
+            operation.fail(self._not_connected())
+        else:
+            self._outbox.put(operation, wire)
 
     def watch(self, operation: Operation) -> None:
         self._deadlines.watch(operation)
+
+    def repeat(self, operation: Operation) -> None:
+        """Rule 5, for what nobody waited for when its HTTP request ended, or has not ended yet."""
+        if self._link is None or operation.phase is not Phase.WRITTEN or operation.attempts != 1:
+            return
+        wire = self._codec.encode(operation.command, time.time())
+        if wire.effect is Effect.IDEMPOTENT and wire.via is Via.HTTP:
+            self._outbox.put(operation, wire, ahead=True)
+
+    def replacement(self, order: Order, replaces: str) -> Order:
+        return self._codec.replacement(order, replaces)
 
     def canonical(self, name: str) -> str:
         return self._codec.canonical(name)
@@ -193,27 +242,18 @@ class Session:
     def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
         return self._codec.remaining(command, rows)
 
-    def _launch(self, operation: Operation, wire: Wire) -> None:
-        """Write it, or keep it until it may be written."""
-        if operation.phase is not Phase.HELD:
-            return
-        if not operation.is_awaited:
-            operation.fail(operation.waits_for or "nobody waited for it any more")
-        elif self._link is None or self._link.state is SessionState.FATAL:
-            operation.fail(self._not_connected())
-        elif not self._may_write(operation, self._link):
-            operation.waits_for = operation.waits_for or self._not_connected()
-            self._held[operation] = wire
-        elif wire.via is Via.SOCKET:
-            self._write(operation, wire)
-        else:
-            self._exchange.start(operation, wire)
-
-    def _may_write(self, operation: Operation, link: Link) -> bool:
-        return link.is_up and (link.state is SessionState.READY or isinstance(operation.command, Cancel))
+    def _obstacle(self, lane: Lane) -> str:
+        """Why nothing of this lane may be written now, or ""."""
+        link = self._link
+        if link is not None and link.is_up and (lane is Lane.CANCEL or link.state is SessionState.READY):
+            return ""
+        return self._not_connected()
 
     def _write(self, operation: Operation, wire: Wire) -> None:
-        assert self._link is not None and self._link.socket is not None  # noqa: S101, PT018 - _may_write saw them
+        if wire.via is Via.HTTP:
+            self._exchange.start(operation, wire)
+            return
+        assert self._link is not None and self._link.socket is not None  # noqa: S101, PT018 - there was no obstacle
         now = asyncio.get_running_loop().time()
         pending = Pending(wire, now, operation)
         self._outstanding.add(pending)
@@ -223,7 +263,8 @@ class Session:
 
     def _release(self, operation: Operation) -> None:
         self._deadlines.discard(operation)
-        self._held.pop(operation, None)
+        self._outbox.discard(operation)
+        self._again.pop(operation, None)
         if operation.carrier is not None and operation.carrier.heard:
             self._outstanding.discard(operation.carrier)
         operation.carrier = None
@@ -234,76 +275,25 @@ class Session:
 
     # -- the session's own requests
 
-    async def ask(self, wire: Wire, timeout: float, *, page: bool = False) -> Answer | Snapshot:
-        """Send a request of ours and wait for its answer. Raises TransportError, Garbled or VenueError.
-
-        page: it asks for a page of the open orders, which is of use even when it comes late.
-        """
-        answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
-        pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
-        if wire.via is Via.HTTP:
-            frame, _ = await self._exchange.request(wire, _nothing)
-            self._take(frame, pending)
-            if not answer.done():
-                raise Garbled(f"the answer to {wire.method} {wire.path.partition('?')[0]} could not be read")
-            return answer.result()
-        if self._link is None or self._link.socket is None:
-            raise TransportError(self._not_connected(), sent=False)
-        self._outstanding.add(pending)
-        self._link.socket.send(wire.body)
-        await asyncio.wait([answer], timeout=timeout)
-        if not answer.done():
-            pending.abandoned = True
-            answer.add_done_callback(lambda done: self._late(pending, done, page=page))
-            raise TransportError(f"no answer within {timeout:g} s", sent=True)
-        return answer.result()
-
-    def _forget_reads(self) -> None:
-        """Answers of ours were lost: what is left of them must not take the next one's."""
-        for pending in [each for each in self._outstanding if each.abandoned]:
-            self._outstanding.discard(pending)
-
-    def _late(self, pending: Pending, done: asyncio.Future[Answer | Snapshot], *, page: bool) -> None:
-        if done.cancelled() or done.exception() is not None:
-            return
-        answer = done.result()
-        self._reader.late(pending.asked, answer if page and isinstance(answer, Snapshot) else None)
+    async def ask(self, wire: Wire, timeout: float) -> Answer | Snapshot:
+        """Send a request of ours and wait for its answer. Raises TransportError, Garbled or VenueError."""
+        return await self._asker.ask(wire, timeout)
 
     async def read(self, since: float) -> Reading:
-        if not self._codec.spec.lists:
-            raise CannotList(self._name, "this venue documents no way to list open orders")
-        if self._link is None or not self._link.is_up:
+        if self._link is None:
             raise ReadFailed(self._name, self._not_connected())
-        return await self._reader.read(since)
-
-    async def _ask_page(self, cursor: str | None) -> Snapshot:
-        wire = self._codec.list_orders(time.time(), cursor)
-        if wire is None:
-            raise ReadFailed(self._name, "this venue cannot be asked for its open orders")
-        answer = await self.ask(wire, self._codec.spec.deadline, page=True)
-        if isinstance(answer, Snapshot):
-            return answer
-        raise ReadFailed(self._name, f"open orders could not be read: {self._redact(answer.text)}")
+        return await self._asker.read(since)
 
     async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
-        wire = self._codec.lookup(cancel, time.time())
-        if wire is None or self._link is None or not self._link.is_up:
-            return None
-        try:
-            async with self._reader.lane:
-                if self._ignores_lookups:
-                    return None
-                answer = await self.ask(wire, LOOKUP_TIMEOUT)
-        except (TransportError, Garbled, VenueError):
-            self._ignores_lookups = True  # until the next connection: reads must not wait for what is not answered
-            return None
-        if not isinstance(answer, Snapshot) or any(
-            cancel.id not in {row.order_id, row.client_order_id} for row in answer.rows
-        ):
-            return None
-        for row in answer.rows:
+        rows = None if self._link is None else await self._asker.lookup(cancel)
+        for row in rows or ():
             self._listener.apply(row, asked=False)
-        return answer.rows
+        return None if rows is None else tuple(rows)
+
+    async def cancel_all(self, timeout: float) -> Answer:
+        if self._link is None:
+            raise TransportError(self._not_connected(), sent=False)
+        return await self._asker.cancel_all(timeout)
 
     # -- frames
 
@@ -356,6 +346,8 @@ class Session:
         if pending.answer is not None:
             if isinstance(item, Answer) and item.outcome is None and pending.wire.acknowledged:
                 item = evolve(item, outcome=Outcome.CONFIRMED, final=True)
+            if isinstance(item, Answer) and item.retry is Retry.LATER:
+                self._slow_down(Lane.READ, item)
             if isinstance(item, Snapshot) or item.final:
                 self._outstanding.discard(pending)
                 if not pending.answer.done():
@@ -363,6 +355,7 @@ class Session:
         elif pending.operation is not None and isinstance(item, Answer):
             self._answered(pending.operation, pending.wire, item, frame)
             answered = item.final and item.outcome is not Outcome.UNKNOWN
+            self._round_trips.append(asyncio.get_running_loop().time() - pending.asked)
             if answered or pending.operation.phase is Phase.DONE:
                 self._outstanding.discard(pending)
 
@@ -387,12 +380,18 @@ class Session:
             self._outstanding.discard(operation.carrier)
             self._write(operation, wire)
 
+    def _slow_down(self, lane: Lane, answer: Answer) -> float:
+        """The venue says "too fast". Returns the seconds to wait."""
+        pause = RETRY_PAUSE if answer.after is None else answer.after
+        self._pacer.pause(lane, pause, asyncio.get_running_loop().time())
+        return pause
+
     def _retry(self, operation: Operation, wire: Wire, answer: Answer) -> bool:
         """Prepare a new attempt of what was not executed. False: none is left."""
-        pause = RETRY_PAUSE if answer.after is None else answer.after
+        late = answer.retry is Retry.LATER
+        pause = self._slow_down(lane_of(operation), answer) if late else 0.0
         deadline = operation.last_deadline
-        loop = asyncio.get_running_loop()
-        allowed = 1 if answer.retry is Retry.TOKEN else MAX_DECLINES
+        allowed = MAX_DECLINES if late else 1
         if deadline is None or operation.declines >= allowed:
             return False
         if operation.declines and wire.effect is Effect.ONCE and _form(answer) != operation.declined_as:
@@ -402,17 +401,16 @@ class Session:
                 Sealed(b"", self._redact),
             )
             return True
-        operation.declined_as = _form(answer)
-        if answer.retry is Retry.TOKEN:
-            operation.wants_token = True
-        elif loop.time() + pause >= deadline:
+        if asyncio.get_running_loop().time() + pause >= deadline:
             return False
-        else:
-            loop.call_later(pause, self._launch, operation, wire)
+        operation.declined_as = _form(answer)
+        operation.wants_token = not late
         if operation.carrier is not None:
             self._outstanding.discard(operation.carrier)
             operation.carrier = None
         operation.unwritten(self._redact(answer.text))
+        if late:
+            self._outbox.put(operation, wire, ahead=True)
         return True
 
     def _renewed(self, renewal: Renewal) -> None:
@@ -444,6 +442,8 @@ class Session:
             since=self._link.since,
             last_error=self._link.last_error,
             outstanding=self._deadlines.waiting,
+            budget_left=self._pacer.left(self._link.loop.time()),
+            round_trip=quantiles(self._round_trips),
             garbled=self._garbled,
             token_expires_at=self._bearer.expires_at,
             warning=self._warning(self._bearer.expires_at),
@@ -459,7 +459,3 @@ class Session:
 def _form(answer: Answer) -> bool:
     """Whether the answer names an order. A venue that says one thing in two forms says it twice of one attempt."""
     return answer.order_id is not None
-
-
-def _nothing() -> None:
-    """A request of the session's own has nobody to tell that its bytes may have left."""

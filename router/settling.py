@@ -4,12 +4,16 @@ Rules:
 
 1. A receipt is not the deed. After one, the venue's own answer is waited for; then the venue is read.
 2. A cancel of a set is complete when a read that was sent after its first answer shows none left. It is not while an order
-   of ours with that id is still unanswered, nor is a cancel by client id that has taken nothing.
+   of ours with that id is still unanswered, nor is a cancel by client id that has taken nothing. One by client id that was
+   lost with its connection is never sent again: the open orders that were known before it was sent are cancelled by the
+   venue's own ids, and whatever else has that id is left alone, because it may be newer.
 3. An order that a read no longer shows is gone, not cancelled: a look-up or an event tells which. A received cancel of it is
    CONFIRMED without them only when the quiet period is over and every trade since the order was new has been seen.
 4. A submit is settled by a late answer, an event, or a read that shows its order. It was not placed (REFUSED, by the ROUTER)
    when after the quiet period neither the open orders nor a look-up by client id know it, twice.
-5. settle() always comes back; when nothing could tell, it is UNKNOWN still, and says what was looked at.
+5. Whatever a repeat is told, the first attempt may have been executed: "no such order" is then "gone, cause unknown", and no
+   other refusal is final, unless it says what became of the order.
+6. settle() always comes back; when nothing could tell, it is UNKNOWN still, and says what was looked at.
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from router import verdicts
 from router.errors import VenueError
 from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order
 from router.operation import Operation, Phase, Reply
 from router.redact import Sealed
-from router.report import CxlRejReason, ExecType, OrdRejReason, OrdStatus, Origin, Outcome, Replace
+from router.report import CancelReport, ExecType, OrdStatus, Origin, Outcome, Replace
 from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Settler"]
@@ -36,13 +40,23 @@ LONGEST_PAUSE = 1.0
 LOOKS = 2  # reads after the quiet period that must agree
 
 
-class Settler:
-    """Ends the operations of one venue. absorb: takes a reading into the ledger."""
+CLIENT_KINDS = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 
-    def __init__(self, ledger: Ledger, adapter: Adapter, absorb: Callable[[Reading], None]) -> None:
+
+class Settler:
+    """Ends the operations of one venue. absorb: takes a reading into the ledger; cancel: starts a cancel by venue id."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        adapter: Adapter,
+        absorb: Callable[[Reading], None],
+        cancel: Callable[[Cancel], asyncio.Future[CancelReport]],
+    ) -> None:
         self._ledger = ledger
         self._adapter = adapter
         self._absorb = absorb
+        self._cancel = cancel
         self._completing: dict[Operation, asyncio.Task[None]] = {}
         self._searching: dict[Operation, asyncio.Task[None]] = {}
         self._closed = False
@@ -68,18 +82,22 @@ class Settler:
         if not answer.final or (operation.taken and answer.outcome is Outcome.REFUSED):
             self._part(operation, answer)
             return
-        if answer.outcome is Outcome.REFUSED and _not_found(answer) and (operation.attempts > 1 or operation.repeated):
-            operation.note(f"gone, cause unknown: {answer.text}")
-            operation.doubt(
-                operation.unknown("the venue knows no such order, and an earlier attempt may have taken it")
-            )
+        if answer.outcome is Outcome.REFUSED and not verdicts.is_too_late(answer) and _was_repeated(operation):
+            self._refused_again(operation, answer)
             return
-        reply = _reply(answer, raw, command)
+        reply = verdicts.answered(answer, raw, command)
         if answer.outcome is Outcome.UNKNOWN:
             operation.note(answer.text)
             operation.doubt(reply)
         else:
             operation.finish(reply)
+
+    def _refused_again(self, operation: Operation, answer: Answer) -> None:
+        """A repeat was refused (rule 5)."""
+        operation.gone = operation.gone or verdicts.is_not_found(answer)
+        operation.note(f"gone, cause unknown: {answer.text}" if verdicts.is_not_found(answer) else answer.text)
+        self.by_ledger(operation)
+        operation.doubt(operation.unknown("the last attempt was refused, and an earlier one may have been executed"))
 
     def _part(self, operation: Operation, answer: Answer) -> None:
         operation.note(answer.text)
@@ -98,6 +116,16 @@ class Settler:
             await self._inspect(operation, since)
             await _pause(operation, step)
             step = min(step * 2, LONGEST_PAUSE)
+
+    def reconnected(self, operation: Operation) -> None:
+        """The connection that carried it was lost, and there is another: of sets, what is left is cancelled (rule 2)."""
+        command = operation.command
+        if operation.phase is Phase.WRITTEN and isinstance(command, Cancel) and command.kind in CLIENT_KINDS:
+            _once(self._completing, operation, lambda: self._resume(operation))
+
+    async def _resume(self, operation: Operation) -> None:
+        await self._inspect(operation, _now())
+        await self._complete(operation, FIRST_PAUSE)
 
     # -- doubts
 
@@ -120,8 +148,9 @@ class Settler:
 
     async def _search(self, operation: Operation) -> None:
         """Read until it is settled, or until the quiet period is over and two more reads have not told."""
+        self._adapter.repeat(operation)
         looks, step = 0, FIRST_PAUSE
-        while operation.phase is not Phase.DONE and looks < LOOKS:
+        while operation.phase is not Phase.DONE and looks < LOOKS and not self._is_spent(operation):
             quiet = self._is_quiet(operation)
             if self._adapter.spec.lists:
                 await self._inspect(operation, _now())
@@ -129,6 +158,10 @@ class Settler:
             rest = self._quiet_at(operation) - _now()
             await _pause(operation, min(step, rest) if rest > 0 else step)
             step = min(step * 2, LONGEST_PAUSE)
+
+    def _is_spent(self, operation: Operation) -> bool:
+        """Whether nothing is left to ask: it cannot be listed, and its repeat was told that it is gone."""
+        return operation.gone and not self._adapter.spec.lists
 
     def _quiet_at(self, operation: Operation) -> float:
         return max(operation.written, operation.lost or 0.0) + self._adapter.spec.quiet_period
@@ -162,7 +195,7 @@ class Settler:
 
     def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution]) -> None:
         if any(_carries(row, replace) for row in left):
-            operation.finish(_done(Outcome.CONFIRMED, "read back with the new terms"))
+            operation.finish(verdicts.done(Outcome.CONFIRMED, "read back with the new terms"))
 
     async def _sought(self, operation: Operation, order: Order, left: Sequence[Execution], *, quiet: bool) -> None:
         """A submit whose order the ledger has not recognised in what was read."""
@@ -175,16 +208,18 @@ class Settler:
         self.by_ledger(operation)
         if not quiet or operation.phase is not Phase.WRITTEN:
             return
-        operation.note(f"not among the open orders at {_clock()} UTC")
+        operation.note(f"not among the open orders at {verdicts.clock()} UTC")
         if found == ():
             operation.denials += 1
-            operation.note(f"not known to the venue by its client id at {_clock()} UTC")
+            operation.note(f"not known to the venue by its client id at {verdicts.clock()} UTC")
         if operation.denials >= LOOKS:
-            operation.finish(_not_placed(operation))
+            operation.finish(verdicts.not_placed(operation))
 
     async def _cancelled(self, operation: Operation, cancel: Cancel, left: Sequence[Execution], *, quiet: bool) -> None:
-        if left:
-            operation.note(f"still open at {_clock()} UTC")
+        if operation.lost is not None and cancel.kind in CLIENT_KINDS:
+            await self._narrow(operation, left)
+        elif left:
+            operation.note(f"still open at {verdicts.clock()} UTC")
         elif cancel.kind in self._adapter.spec.set_kinds:
             self._set_is_empty(operation, cancel)
         else:
@@ -193,6 +228,40 @@ class Settler:
             if quiet and operation.phase is Phase.WRITTEN:
                 self._gone(operation, cancel)
 
+    async def _narrow(self, operation: Operation, left: Sequence[Execution]) -> None:
+        """A set that was lost with its connection (rule 2)."""
+        ours = [row for row in left if row.order_id in operation.targets]
+        if len(left) > len(ours):
+            operation.note("open orders with that id which may be newer than the cancel were left alone")
+        await self._cancel_each([row for row in ours if row.order_id not in operation.narrowed], operation)
+        listed = {row.order_id for row in left}
+        gone = [self._ledger.find(order_id) for order_id in sorted(operation.targets - listed)]
+        for state in [entry.state for entry in gone if entry is not None and entry.is_live]:
+            await self._adapter.lookup(state.to_cancel())
+        self._narrowed(operation)
+
+    async def _cancel_each(self, rows: Sequence[Execution], operation: Operation) -> None:
+        operation.narrowed.update(row.order_id for row in rows)
+        cancels = [Cancel(operation.request.venue, row.order_id, row.kind, row.symbol) for row in rows]
+        for report in await asyncio.gather(*map(self._cancel, cancels)):
+            operation.note("" if report.ok else f"{report.request.id}: {report.outcome}: {report.text}")
+
+    def _narrowed(self, operation: Operation) -> None:
+        """Whether every order of a lost set is known to have ended, and how."""
+        entries = [self._ledger.find(order_id) for order_id in sorted(operation.targets)]
+        known = [entry for entry in entries if entry is not None]
+        if operation.phase is not Phase.WRITTEN or not entries or len(known) < len(entries):
+            return
+        if any(entry.is_live for entry in known):
+            return
+        taken = [entry for entry in known if entry.state.status is OrdStatus.CANCELED]
+        operation.taken.update((str(entry.state.order_id), None) for entry in taken)
+        if taken:
+            text = "the connection was lost; what it named then was cancelled by the venue's own ids"
+            operation.finish(verdicts.done(Outcome.CONFIRMED, text, OrdStatus.CANCELED))
+        else:
+            operation.finish(verdicts.too_late(known[0]))
+
     def _set_is_empty(self, operation: Operation, cancel: Cancel) -> None:
         """Nothing is left of a set (rule 2)."""
         entries = self._concerned(cancel)
@@ -200,12 +269,12 @@ class Settler:
         if not answered or any(entry.state.status is OrdStatus.PENDING_NEW for entry in entries):
             return
         if entries and not operation.taken and all(_ended_otherwise(entry) for entry in entries):
-            operation.finish(_too_late(entries[0]))
+            operation.finish(verdicts.too_late(entries[0]))
             return
         for entry in entries:
             if entry.is_live and not operation.taken:  # a TWAP, whose cancellation has no frame of its own
                 self._end(str(entry.state.order_id))
-        operation.finish(_done(Outcome.CONFIRMED, "none was left when read", OrdStatus.CANCELED))
+        operation.finish(verdicts.done(Outcome.CONFIRMED, "none was left when read", OrdStatus.CANCELED))
 
     def _end(self, order_id: str) -> None:
         """The order ended by our cancel, though no frame said so."""
@@ -216,14 +285,14 @@ class Settler:
 
     def _gone(self, operation: Operation, cancel: Cancel) -> None:
         """A single order that the venue no longer shows, after the quiet period (rule 3)."""
-        operation.note(f"not among the open orders at {_clock()} UTC")
+        operation.note(f"not among the open orders at {verdicts.clock()} UTC")
         entry = self._ledger.find(cancel.id)
         if entry is None or not operation.acknowledged or not entry.from_start or entry.state.quantity is None:
             return
         if entry.is_live and entry.counted < entry.state.quantity:
             self._end(cancel.id)
             text = "received, gone when read after the quiet period, and not filled by any trade seen"
-            operation.finish(_done(Outcome.CONFIRMED, text, OrdStatus.CANCELED))
+            operation.finish(verdicts.done(Outcome.CONFIRMED, text, OrdStatus.CANCELED))
 
     # -- what the ledger has learnt
 
@@ -242,7 +311,7 @@ class Settler:
         if isinstance(entry, Entry) and entry.state.status is not OrdStatus.PENDING_NEW:
             refused = entry.state.status is OrdStatus.REJECTED
             outcome = Outcome.REFUSED if refused else Outcome.CONFIRMED
-            operation.finish(_done(outcome, "the venue named the order later", entry.state.status))
+            operation.finish(verdicts.done(outcome, "the venue named the order later", entry.state.status))
 
     def _ended(self, operation: Operation, command: Cancel) -> None:
         if command.kind in self._adapter.spec.set_kinds:
@@ -251,9 +320,9 @@ class Settler:
         if entry is None or entry.is_live:
             return
         if entry.state.status is OrdStatus.CANCELED:
-            operation.finish(_done(Outcome.CONFIRMED, "the order is known to be cancelled", OrdStatus.CANCELED))
+            operation.finish(verdicts.done(Outcome.CONFIRMED, "the order is known to be cancelled", OrdStatus.CANCELED))
         else:
-            operation.finish(_too_late(entry))
+            operation.finish(verdicts.too_late(entry))
 
     def _concerned(self, command: Cancel) -> list[Entry]:
         if command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}:
@@ -283,22 +352,6 @@ def _once(
     return task
 
 
-def _clock() -> str:
-    return datetime.now(UTC).strftime("%H:%M:%S")
-
-
-def _not_placed(operation: Operation) -> Reply:
-    text = "; ".join(["not placed: the venue does not know the order", *operation.notes])
-    return Reply(
-        outcome=Outcome.REFUSED,
-        origin=Origin.ROUTER,
-        text=text,
-        status=OrdStatus.REJECTED,
-        order_reason=OrdRejReason.OTHER,
-        answered_at=datetime.now(UTC),
-    )
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -316,38 +369,8 @@ async def _first(final: asyncio.Future[Reply], spent: asyncio.Future[None], unti
     await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _reply(answer: Answer, raw: Sealed, command: Order | Cancel | Replace) -> Reply:
-    refused = answer.outcome is Outcome.REFUSED
-    return Reply(
-        outcome=answer.outcome or Outcome.UNKNOWN,
-        text=answer.text,
-        status=answer.status,
-        cancel_reason=answer.cancel_reason if refused and isinstance(command, Cancel) else None,
-        order_reason=answer.order_reason if refused and not isinstance(command, Cancel) else None,
-        order_id=answer.order_id,
-        client_order_id=answer.client_order_id,
-        kind=answer.kind,
-        raw=raw,
-        answered_at=datetime.now(UTC),
-    )
-
-
-def _done(outcome: Outcome, text: str, status: OrdStatus | None = None) -> Reply:
-    return Reply(outcome=outcome, text=text, status=status, answered_at=datetime.now(UTC))
-
-
-def _too_late(entry: Entry) -> Reply:
-    return Reply(
-        outcome=Outcome.REFUSED,
-        cancel_reason=CxlRejReason.TOO_LATE_TO_CANCEL,
-        status=entry.state.status,
-        text=f"the order had ended: {entry.state.status}",
-        answered_at=datetime.now(UTC),
-    )
-
-
-def _not_found(answer: Answer) -> bool:
-    return answer.cancel_reason is CxlRejReason.UNKNOWN_ORDER
+def _was_repeated(operation: Operation) -> bool:
+    return operation.attempts > 1 or operation.repeated
 
 
 def _ended_otherwise(entry: Entry) -> bool:

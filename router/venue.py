@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve, field, frozen
 
-from router.errors import Garbled
+from router.errors import CannotExpress, Garbled
 from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
+from router.pacing import Budget
 from router.redact import Sealed, Secret, redact
 from router.report import CxlRejReason, ExecType, Health, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapter",
     "Answer",
+    "Budget",
     "Codec",
     "Command",
     "Effect",
@@ -48,6 +50,10 @@ __all__ = [
 Command = Order | Cancel | Replace
 Key = tuple[str, Hashable]
 """(verb, name): what a request is called in its answer. Names are compared, never parsed."""
+
+
+ORDER_KINDS = frozenset({IdKind.ORDER, IdKind.STOP_ORDER, IdKind.TWAP})
+"""The kinds that name an order by the venue's own id."""
 
 
 class Effect(StrEnum):
@@ -78,7 +84,8 @@ class Wire:
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
     the token on, as the Spec says. order_id: the id that the order will have, where we choose it. secrets: parts of a
-    login's body that must never be shown. headers, method and path are for HTTP; path is relative to the venue's base URL.
+    login's body that must never be shown. weight: what it costs of the venue's rate budget. headers, method and path are
+    for HTTP; path is relative to the venue's base URL.
     """
 
     keys: tuple[Key, ...] = ()
@@ -92,6 +99,7 @@ class Wire:
     acknowledged: bool = False
     order_id: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    weight: float = 1.0
 
 
 @frozen(kw_only=True)
@@ -204,12 +212,15 @@ class Spec:
     url: the socket's, None for a venue without one. http_url: of its REST API, None for none. deadline: seconds that a
     command has by default. quiet_period: seconds after which an order that the venue doesn't show was not placed;
     longer than its worst processing time. heartbeat: seconds between our pings. bearer: header and prefix of the token.
+    budget: how fast an account may send; cancel_budget: how fast cancels, where the venue counts them apart.
 
     Capabilities, each with its meaning: cancel_kinds: id kinds that a cancel may use. set_kinds: those that may name
     several orders. needs_symbol: id kinds whose cancel needs a symbol. order_types: what submit can express.
     lists: the id kinds that list_orders() shows (empty: it cannot list). replaces: the id kinds that have a native
-    replace. tells_trades: every trade is told as it happens, so counting them gives what is filled. docs: sentences for the
-    reader, by capability.
+    replace. replace_is_new: a replace makes a new order of what is left, so what is filled must be known just before.
+    mass_cancels: the id kinds that the venue's own cancel-all takes for certain, of all symbols of the account (empty: it
+    has none). tells_trades: every trade is told as it happens, so counting them gives what is filled. docs: sentences for
+    the reader, by capability.
     """
 
     title: str
@@ -220,17 +231,26 @@ class Spec:
     login_timeout: float = 10.0
     http_timeout: float = 30.0
     quiet_period: float = 10.0
-    heartbeat: float = 20.0
+    heartbeat: float = 1.0
     max_frame: int = 4 * 2**20
     bearer: tuple[str, str] = ("Authorization", "Bearer ")
+    budget: Budget | None = None
+    cancel_budget: Budget | None = None
     cancel_kinds: frozenset[IdKind]
     set_kinds: frozenset[IdKind] = frozenset()
     needs_symbol: frozenset[IdKind] = frozenset()
     order_types: frozenset[OrderType] = frozenset()
     lists: frozenset[IdKind] = frozenset()
     replaces: frozenset[IdKind] = frozenset()
+    replace_is_new: bool = False
+    mass_cancels: frozenset[IdKind] = frozenset()
     tells_trades: bool = False
     docs: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def unlisted(self) -> frozenset[IdKind]:
+        """The kinds of order that may be open here and that no list shows: while there are any, nothing proves flatness."""
+        return (self.cancel_kinds & ORDER_KINDS) - self.lists
 
 
 class Codec(Protocol):
@@ -262,6 +282,18 @@ class Codec(Protocol):
     def remaining(self, command: Command, rows: Sequence[Execution]) -> Sequence[Execution]:
         """The rows that this command has still open."""
         return [row for row in rows if concerns(command, row)]
+
+    def cancel_all(self, now: float) -> Wire | None:  # noqa: ARG002 - a default
+        """The venue's own cancel of everything that Spec.mass_cancels names; None: it has none."""
+        return None
+
+    def replacement(self, order: Order, replaces: str) -> Order:
+        """Where a replace is a new order (Spec.replace_is_new): the order that takes the place of the one of this id."""
+        raise CannotExpress(f"{order.venue} has no order that takes another's place ({replaces})")
+
+    def goodbye(self, now: float) -> Iterable[Wire]:  # noqa: ARG002 - a default
+        """What to say before a connection is closed on purpose; sent one by one, each answered."""
+        return ()
 
     def canonical(self, name: str) -> str:
         """The one spelling of an id that may be written in several."""
@@ -412,6 +444,18 @@ class Adapter(Protocol):
 
     async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
         """Ask for one order; what the venue says is applied before this returns. None: it could not be asked."""
+
+    def replacement(self, order: Order, replaces: str) -> Order:
+        """As Codec.replacement. Raises CannotExpress."""
+
+    def repeat(self, operation: Operation) -> None:
+        """Send a command in doubt once more, if that is due and can do nothing new."""
+
+    async def cancel_all(self, timeout: float) -> Answer:
+        """Give the venue's own cancel-all command once, as Spec.mass_cancels says; the venue's answer to the command.
+
+        Raises CannotExpress where there is none, and TransportError, whose `sent` tells whether it may have been executed.
+        """
 
     def canonical(self, name: str) -> str:
         """The one spelling of an id that may be written in several."""

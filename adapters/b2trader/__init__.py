@@ -14,7 +14,7 @@ from adapters.b2trader.tokens import renewal
 from router.bearer import TokenSource
 from router.session import Session
 from router.urls import checked_url
-from router.venue import Renewal, Spec
+from router.venue import Budget, Renewal, Spec
 
 __all__ = ["B2Trader"]
 
@@ -27,7 +27,9 @@ class B2Trader(Session):
     base_url: the host that the broker gave you; there is no public one. account_id: the trading account (24 hex digits).
     One of: token: an access token (health() warns before it ends), or an async callable that fetches one, called again
     at 80 % of its life and after a 401; offline_token: the long-lived API token of the terminal's settings, exchanged for
-    access tokens by the adapter. deadline: seconds that a command has by default.
+    access tokens by the adapter. deadline: seconds that a command has by default. budget: how fast to send, for example
+    Budget(10, 1.0) for ten in a second; the venue publishes no limit, so by default only its own 429 slows us down. share:
+    the part of the budget that this process may use.
 
     Raises ValueError for a base_url that is neither https nor on this machine, and unless one kind of token is given.
     """
@@ -43,17 +45,19 @@ class B2Trader(Session):
         *,
         offline_token: str | None = None,
         deadline: float | None = None,
+        budget: Budget | None = None,
+        share: float = 1.0,
     ) -> None:
         if bool(token) == bool(offline_token):
             raise ValueError("b2trader: pass token or offline_token, and not both")
         if not _ACCOUNT.fullmatch(account_id):
             raise ValueError(f"b2trader: account_id was {account_id!r}; it is made of letters and digits")
         codec = B2TraderCodec(
-            spec=evolve(SPEC, http_url=checked_url(base_url, "b2trader", scheme="https")),
+            spec=evolve(SPEC, http_url=checked_url(base_url, "b2trader", scheme="https"), budget=budget),
             account_id=account_id,
             offline_token=(offline_token or "").strip(),
         )
-        super().__init__(codec, deadline=deadline, token=_source(token))
+        super().__init__(codec, deadline=deadline, token=_source(token), share=share)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

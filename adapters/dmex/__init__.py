@@ -13,7 +13,7 @@ from adapters.dmex.signing import load_key
 from router.model import IdKind
 from router.session import Session
 from router.urls import checked_url
-from router.venue import Spec
+from router.venue import Budget, Spec
 
 __all__ = ["Dmex", "OrderEncoder"]
 
@@ -23,7 +23,8 @@ class Dmex(Session):
 
     One of: private_key: 64 hex digits (0x or not) or 32 bytes; keystore: a file, with its password; mnemonic: words.
     url: another address of the socket. rest_url: where GET /api/orders is answered; without it nothing can be read back,
-    and an unanswered cancel stays UNKNOWN. deadline: seconds that a command has by default.
+    and an unanswered cancel stays UNKNOWN. deadline: seconds that a command has by default. budget: how fast to send, for
+    example Budget(10, 1.0) for ten in a second; the venue publishes no limit. share: the part of it for this process.
 
     order_encoder: makes the hash and the frame data of an order; submits are NOT_SENT without one, because the venue's
     recipe is not public. Cancels need none. A signature never expires, and the one that creates an order is the one that
@@ -44,15 +45,21 @@ class Dmex(Session):
         rest_url: str | None = None,
         deadline: float | None = None,
         order_encoder: OrderEncoder | None = None,
+        budget: Budget | None = None,
+        share: float = 1.0,
     ) -> None:
-        spec = SPEC
+        spec = evolve(SPEC, budget=budget)
         if url is not None:
             spec = evolve(spec, url=checked_url(url, "dmex", scheme="wss"))
         if rest_url is not None:
             rest = checked_url(rest_url, "dmex", scheme="https")
             spec = evolve(spec, http_url=rest, lists=frozenset({IdKind.ORDER}))
+        if order_encoder is not None:
+            spec = evolve(spec, replaces=frozenset({IdKind.ORDER}))
         signer = load_key(private_key, keystore=keystore, password=password, mnemonic=mnemonic)
-        super().__init__(DmexCodec(spec=spec, signer=signer, order_encoder=order_encoder), deadline=deadline)
+        super().__init__(
+            DmexCodec(spec=spec, signer=signer, order_encoder=order_encoder), deadline=deadline, share=share
+        )
         self.address = signer.address
 
     @classmethod

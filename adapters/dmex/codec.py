@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from msgspec import Struct
 
 from adapters.dmex.replies import ADD, CANCEL, read_reply
@@ -29,11 +29,13 @@ SPEC = Spec(
     docs_url="https://docs.dmex.app/api-docs/websocket/cancel-order",
     url="wss://api.dmex.app/ws",
     cancel_kinds=frozenset({IdKind.ORDER}),
+    replace_is_new=True,
     order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.STOP, OrderType.STOP_LIMIT}),
     docs={
         "cancel": "by order hash, signed; reply frames are undocumented",
         "client ids": "none",
         "stops": "held by the venue; cancelled like any order, by their hash",
+        "replace": "a new order in the place of the old one, in one step; what fills after the last read comes on top",
         "placing": "needs an order_encoder: the recipe of today's order hash is not public",
     },
 )
@@ -90,7 +92,13 @@ class DmexCodec(Codec):
                 return self._cancel(command)
             case Order():
                 return self._create(command)
-        raise CannotExpress(f"{command.venue} replaces an order by a new one: submit it with options['replace_hash']")
+        raise CannotExpress(f"{command.venue} has no command that changes an order; a new one takes its place (replace_hash)")
+
+    def replacement(self, order: Order, replaces: str) -> Order:
+        """The venue cancels the order of `replace_hash` and creates the new one in one step."""
+        if self.order_encoder is None:
+            raise CannotExpress(f"{order.venue}: replacing needs order_encoder=, as placing does")
+        return evolve(order, options={**order.options, "replace_hash": replaces})
 
     def _cancel(self, cancel: Cancel) -> Wire:
         if not HASH.fullmatch(cancel.id):

@@ -105,8 +105,9 @@ def _answer(worked: bool, text: str, order_hash: str | None, verb: str | None) -
     verbs = (verb,) if verb is not None else (CANCEL, ADD)
     keys: tuple[Key, ...] = tuple((each, order_hash or "") for each in verbs)
     facts: dict[str, Any] = {"keys": keys, "sole": order_hash is None, "rivals": frozenset({CANCEL, ADD})}
-    if worked:
-        return Answer(**facts, outcome=Outcome.CONFIRMED, order_id=order_hash, text="success")
+    if worked:  # an order that is cancelled is so for every cancel of it
+        everyone = order_hash is not None
+        return Answer(**facts, all=everyone, outcome=Outcome.CONFIRMED, order_id=order_hash, text="success")
     refusal = REFUSALS.get(text.lower().strip().rstrip(".!"))
     if refusal is not None:
         cancel_reason, order_reason, status = refusal

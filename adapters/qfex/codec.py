@@ -23,7 +23,7 @@ from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, TimeInForce, plain
 from router.redact import Secret, as_secret
 from router.report import Replace
-from router.venue import Codec, Command, Effect, Frame, Item, Key, Spec, Wire
+from router.venue import Budget, Codec, Command, Effect, Frame, Item, Key, Spec, Wire
 
 __all__ = ["SPEC", "QfexCodec", "signature"]
 
@@ -32,16 +32,21 @@ SPEC = Spec(
     docs_url="https://docs.qfex.com",
     url="wss://trade.qfex.com/",
     quiet_period=10.0,
+    budget=Budget(12_000, 60.0),
+    cancel_budget=Budget(12_000, 60.0),
     cancel_kinds=frozenset(IdKind),
     set_kinds=frozenset({IdKind.CLIENT_ORDER, IdKind.TWAP, IdKind.CLIENT_TWAP}),
     needs_symbol=frozenset(IdKind) - {IdKind.STOP_ORDER},
     order_types=frozenset(OrderType) - {OrderType.STOP_LIMIT},
     lists=frozenset({IdKind.ORDER, IdKind.STOP_ORDER, IdKind.TWAP}),
     replaces=frozenset({IdKind.ORDER, IdKind.STOP_ORDER}),
+    mass_cancels=frozenset({IdKind.ORDER}),
     tells_trades=True,
     docs={
         "cancel": "an order_response CANCELLED is the deed; an ack is receipt only",
         "client ids": "not unique: a cancel by client id takes every open order of the symbol with that id",
+        "cancel all": "every open order of the account, of all symbols; whether stops and TWAPs are among them is not said",
+        "replace": "refused by the venue once the order has traded",
         "stops": "TAKE_PROFIT and STOP_LOSS fire a market order on the mark price; no stop-limit",
     },
 )
@@ -67,6 +72,8 @@ class QfexCodec(Codec):
     jwt: Secret = field(default=Secret(""), converter=as_secret)
     account_id: str | None = None
     cancel_on_disconnect: bool = False
+    on_exit: str = "leave"
+    """"leave" or "cancel": what a closing of the connection on purpose does to the orders, where that is armed."""
 
     def secrets(self) -> Iterable[str]:
         in_url = parse_qs(urlsplit(self.spec.url or "").query)
@@ -82,6 +89,10 @@ class QfexCodec(Codec):
             yield _wire("subscribe", {"channels": [channel]}, Effect.READ)
         if self.cancel_on_disconnect:
             yield _wire("cancel_on_disconnect", {"cancel_on_disconnect": True}, Effect.READ, acknowledged=True)
+
+    def goodbye(self, now: float) -> Iterable[Wire]:
+        if self.cancel_on_disconnect and self.on_exit == "leave":
+            yield _wire("cancel_on_disconnect", {"cancel_on_disconnect": False}, Effect.READ, acknowledged=True)
 
     def _login(self, unix_ts: int, nonce: str) -> dict[str, Any]:
         params: dict[str, Any] = {"jwt": self.jwt.reveal()}
@@ -110,6 +121,9 @@ class QfexCodec(Codec):
     def list_orders(self, now: float, after: str | None = None) -> Wire:
         return _wire("get_user_orders", {"limit": PAGE, "offset": int(after or 0)}, Effect.READ)
 
+    def cancel_all(self, now: float) -> Wire:
+        return _wire("cancel_all_orders", {}, Effect.ONCE, acknowledged=True)
+
     def lookup(self, cancel: Cancel, now: float) -> Wire | None:
         if cancel.symbol is None or cancel.kind in {IdKind.TWAP, IdKind.CLIENT_TWAP}:
             return None
@@ -133,7 +147,14 @@ def _wire(
     message = {"type": kind, "params": params}
     numbers = {name: Raw(plain(value).encode()) for name, value in params.items() if isinstance(value, Decimal)}
     body = msgspec.json.encode({"type": kind, "params": params | numbers})
-    return Wire(keys=keys_for(message) + also, body=body, effect=effect, acknowledged=acknowledged, secrets=secrets)
+    return Wire(
+        keys=keys_for(message) + also,
+        body=body,
+        effect=effect,
+        acknowledged=acknowledged,
+        secrets=secrets,
+        weight=tables.WEIGHTS.get(kind, 1.0),
+    )
 
 
 _MODES = {

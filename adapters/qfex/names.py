@@ -14,6 +14,7 @@ from router.venue import Key
 __all__ = [
     "ADD",
     "CANCEL",
+    "CANCEL_ALL",
     "CANCEL_SET",
     "LOGIN",
     "MODIFY",
@@ -27,7 +28,7 @@ __all__ = [
     "shape",
 ]
 
-ADD, CANCEL, CANCEL_SET, MODIFY = "add", "cancel", "cancel_set", "modify"
+ADD, CANCEL, CANCEL_SET, CANCEL_ALL, MODIFY = "add", "cancel", "cancel_set", "cancel_all", "modify"
 LOGIN, SUBSCRIBE, SETTING, QUERY = "login", "subscribe", "setting", "query"
 
 
@@ -89,4 +90,5 @@ _NAMING: dict[str, Callable[[Mapping[str, Any]], Iterable[Key]]] = {
     "auth": lambda _: [(LOGIN, "")],
     "subscribe": lambda params: [(SUBSCRIBE, channel) for channel in params.get("channels", ())],
     "cancel_on_disconnect": lambda _: [(SETTING, "cancel_on_disconnect")],
+    "cancel_all_orders": lambda _: [(CANCEL_ALL, "")],
 }

@@ -1,4 +1,4 @@
-"""QFEX's words and ours: order types, times in force, statuses and error codes. Refusals are an allow-list."""
+"""QFEX's words and ours: order types, times in force, statuses, error codes, weights. Refusals are an allow-list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import frozen
 from router.model import OrderType, TimeInForce
 from router.report import CxlRejReason, OrdRejReason
 
-__all__ = ["DOUBTFUL", "ENDED", "ERROR_CODES", "ORDER_TYPES", "REFUSALS", "STOPS", "TIMES_IN_FORCE", "TYPES"]
+__all__ = ["DOUBTFUL", "ENDED", "ERROR_CODES", "ORDER_TYPES", "REFUSALS", "STOPS", "TIMES_IN_FORCE", "TYPES", "WEIGHTS"]
 
 ORDER_TYPES = {
     OrderType.LIMIT: "LIMIT",
@@ -95,3 +95,11 @@ ERROR_CODES = {  # ServerError is not here: the venue itself is in doubt then
 }
 
 DOUBTFUL = ("REJECT", "FAIL", "INVALID", "ERROR", "DENIED", "CANCEL", "EXPIRE", "NO_SUCH")
+
+WEIGHTS = {  # units of the rate budget, where not 1 (rate limits page of 2026)
+    "cancel_all_orders": 2.0,
+    "get_order": 2.0,
+    "get_user_orders": 5.0,
+    "subscribe": 0.1,
+    "cancel_on_disconnect": 0.1,
+}

@@ -32,20 +32,11 @@ class Http:
         self._max_body = max_body
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT)
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     async def open(self, *, probe: bool) -> None:
         """Make the client. probe: and one connection, to be used by the first request. Raises TransportError."""
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_connected)
-        trace.on_connection_reuseconn.append(_connected)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-            timeout=self._timeout,
-            trace_configs=[trace],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-        )
-        self._session._retry_connection = False  # noqa: SLF001 - see the top of this file
+        self._session = self._client(aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
         try:
             if probe:
                 await self._probe()
@@ -53,21 +44,45 @@ class Http:
             await self.close()
             raise
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def _client(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_connected)
+        trace.on_connection_reuseconn.append(_connected)
+        client = aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+        )
+        client._retry_connection = False  # noqa: SLF001 - see the top of this file
+        return client
 
-    async def request(self, wire: Wire, headers: dict[str, str], connected: Callable[[], None]) -> Frame:
-        """Send one request and read its answer. connected: called just before its first byte may leave.
+    async def close(self) -> None:
+        for client in (self._session, self._fresh):
+            if client is not None:
+                await client.close()
+        self._session = self._fresh = None
+
+    def _pool(self, *, fresh: bool) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise TransportError("the client is closed", sent=False)
+        if fresh and self._fresh is None:
+            self._fresh = self._client(aiohttp.TCPConnector(limit=MAX_CONNECTIONS, force_close=True))
+        return self._fresh if fresh and self._fresh is not None else self._session
+
+    async def request(
+        self, wire: Wire, headers: dict[str, str], connected: Callable[[], None], *, fresh: bool = False
+    ) -> Frame:
+        """Send one request and read its answer. connected: called just before its first byte may leave. fresh: over a
+        connection that is made for it.
 
         Raises TransportError, whose `sent` tells whether that call was made.
         """
-        if self._session is None:
-            raise TransportError("the client is closed", sent=False)
+        client = self._pool(fresh=fresh)
         state = SimpleNamespace(sent=False, connected=connected)
         try:
-            async with self._session.request(
+            async with client.request(
                 wire.method,
                 URL(self._base + wire.path, encoded=True),
                 data=wire.body or None,

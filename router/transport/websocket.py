@@ -3,13 +3,16 @@
 Frames are written in the call that sends them and handed over by callback in the tick that reads them: no task, timer or
 lock per message. The library's own DEBUG lines would print frames and headers, so it gets a logger that says nothing.
 
-What ends a connection: the peer, a broken protocol, our close(), or a ping that nothing has answered within HEARTBEAT_GRACE.
+What ends a connection: the peer, a broken protocol, our close(), or a ping that nothing has answered within HEARTBEAT_GRACE;
+while our own loop stood still, nothing could be heard, so a late look at the answer is followed by another one. Where the
+system has TCP_USER_TIMEOUT, data that the peer does not acknowledge end it as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -27,7 +30,9 @@ __all__ = ["HandshakeRefused", "WebSocket"]
 
 SILENT = logging.Logger("router.websocket", logging.CRITICAL)  # noqa: LOG001 - outside the tree on purpose
 CLOSE_TIMEOUT = 0.5
-HEARTBEAT_GRACE = 3.0
+HEARTBEAT_GRACE = 1.25  # then comes the next ping, so that a dead peer is noticed within 2.5 s
+STALL = 0.1  # seconds by which a timer may be late before our own loop is to blame
+USER_TIMEOUT = 2500  # milliseconds
 BUFFER = 64 * 1024
 POLICY_VIOLATION = 1008
 
@@ -137,6 +142,8 @@ class WebSocket(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
         self._transport = transport
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
         self._protocol.send_request(self._protocol.connect())
         self._flush()
 
@@ -212,14 +219,20 @@ class WebSocket(asyncio.BufferedProtocol):
         self._heard = False
         self._protocol.send_ping(b"")
         self._flush()
-        self._timer = asyncio.get_running_loop().call_later(min(self._heartbeat, HEARTBEAT_GRACE), self._listen)
+        self._look_in(HEARTBEAT_GRACE, self._listen)
 
-    def _listen(self) -> None:
-        if not self._heard:
+    def _look_in(self, seconds: float, look: Callable[[float], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, look, loop.time() + seconds)
+
+    def _listen(self, due: float) -> None:
+        if self._heard:
+            rest = max(0.0, self._heartbeat - HEARTBEAT_GRACE)
+            self._timer = asyncio.get_running_loop().call_later(rest, self._beat)
+        elif asyncio.get_running_loop().time() - due > STALL:
+            self._look_in(HEARTBEAT_GRACE, self._listen)
+        else:
             self.abort("the server did not answer a ping")
-            return
-        rest = max(0.0, self._heartbeat - HEARTBEAT_GRACE)
-        self._timer = asyncio.get_running_loop().call_later(rest, self._beat)
 
     def _reason(self, exc: Exception | None) -> str:
         if exc is not None:

@@ -541,20 +541,20 @@ async def test_a_second_cancel_after_a_lost_answer_takes_nothing_from_the_first(
     assert settled.outcome is not Outcome.REFUSED
 
 
-async def test_an_order_is_cancelled_by_client_id_before_its_own_answer_came(
+async def test_two_unanswered_orders_of_one_client_id_are_cancelled_by_it(
     qfex: Router, qfex_sim: QfexSimulator
 ) -> None:
     qfex_sim.switches = Switches(hold=True, only=frozenset({"add_order"}))
-    order = limit()
-    placing = asyncio.ensure_future(qfex.submit(order))
-    await qfex_sim.until_held(1)
-    report = await qfex.cancel(order)
-    [order_id] = qfex_sim.history
-    assert (report.outcome, [row.order_id for row in report.orders]) == (Outcome.CONFIRMED, [order_id])
+    orders = [limit(client_order_id="twin") for _ in range(2)]
+    placing = [asyncio.ensure_future(qfex.submit(order)) for order in orders]
+    await qfex_sim.until_held(2)
+    cancelling = asyncio.ensure_future(qfex.cancel("qfex", "twin", IdKind.CLIENT_ORDER, symbol="AAPL-USD"))
+    await qfex_sim.until(1, "cancel_order")
     qfex_sim.release()
-    placed = await placing
-    assert (placed.outcome, placed.order_id, qfex_sim.book) == (Outcome.CONFIRMED, order_id, {})
-    assert [row.order_id for row in await qfex.open_orders("qfex")] == []
+    assert {(await each).order_id for each in placing} == set(qfex_sim.history)
+    report = await cancelling
+    assert (report.outcome, {row.order_id for row in report.orders}) == (Outcome.CONFIRMED, set(qfex_sim.history))
+    assert qfex_sim.book == {}
 
 
 async def test_a_late_refusal_settles_too(qfex: Router, qfex_sim: QfexSimulator) -> None:

@@ -299,7 +299,8 @@ async def test_after_a_drop_it_logs_in_reads_and_goes_on(venue, toy_session, ord
         assert (await lost).ok, "the venue's own event, after the reconnection, settles it"
         assert router.health()["toy"].state is SessionState.READY
     assert venue.logins == 2
-    assert venue.count("cancel a") == 1
+    assert venue.count("cancel a") == 2, "by its id: once more after the reconnection"
+    assert venue.read.index("list 0") > venue.read.index("cancel a", 2), "and before the open orders are read"
 
 
 async def test_a_drop_without_further_words_is_unknown_at_the_deadline(venue, toy_session):

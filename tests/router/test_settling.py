@@ -89,18 +89,19 @@ async def test_a_received_cancel_of_an_order_that_is_still_unanswered_is_not_don
     hasty: Router, qfex_sim: QfexSimulator
 ) -> None:
     qfex_sim.switches = Switches(deaf=True, only=CANCELS | ADDS)
-    order = limit()
-    submitting = asyncio.ensure_future(hasty.submit(order))
-    await qfex_sim.until(1, "add_order")
-    cancelling = asyncio.ensure_future(hasty.cancel(order, deadline=0.8))
+    submitting = [asyncio.ensure_future(hasty.submit(limit(client_order_id="twin"))) for _ in range(2)]
+    await qfex_sim.until(2, "add_order")
+    by_client_id = Cancel("qfex", "twin", IdKind.CLIENT_ORDER, "AAPL-USD")
+    cancelling = asyncio.ensure_future(hasty.cancel(by_client_id, deadline=0.8))
     [sent] = await qfex_sim.until(1, "cancel_order")
     await qfex_sim.send(ack(sent.message))
     report = await cancelling
     assert (report.outcome, report.orders) == (Outcome.UNKNOWN, ())
     assert qfex_sim.commands("get_user_orders")
-    await qfex_sim.send(order_response("o1", "ACK", client_order_id=order.client_order_id))
-    placed = await submitting
-    assert (placed.outcome, placed.status) == (Outcome.CONFIRMED, OrdStatus.NEW)
+    for order_id, placing in zip(("o1", "o2"), submitting, strict=True):
+        await qfex_sim.send(order_response(order_id, "ACK", client_order_id="twin"))
+        placed = await placing
+        assert (placed.outcome, placed.status) == (Outcome.CONFIRMED, OrdStatus.NEW)
 
 
 # -- what reads and look-ups prove
