@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from attrs import field, fields, frozen
 
-from router import core, report
+from router import core, deadman, report
 from router.errors import RouterClosed
+from router.massreport import MassCancelReport
 from router.model import IdKind, Number, Order
 from router.report import Event, Health, OrderState
 from router.venue import Adapter
 
-__all__ = ["CancelReport", "Router", "SubmitReport"]
+__all__ = ["CancelReport", "DeadMan", "Router", "SubmitReport"]
 
 T = TypeVar("T")
 
@@ -107,8 +108,10 @@ def _blocking(kind: type[R], heard: report.CancelReport | report.SubmitReport, l
 class Router:
     """`router.Router` for code without an event loop. Use it as a context manager."""
 
-    def __init__(self, venues: Mapping[str, Adapter], *, strict: bool = True) -> None:
-        self._router = core.Router(venues, strict=strict)
+    def __init__(
+        self, venues: Mapping[str, Adapter], *, strict: bool = True, on_unknown: Literal["leave", "kill"] = "leave"
+    ) -> None:
+        self._router = core.Router(venues, strict=strict, on_unknown=on_unknown)
         self._loop: _Loop | None = None
 
     def __repr__(self) -> str:
@@ -173,6 +176,33 @@ class Router:
     async def _cancel_many(self, cancels: list[core.Addressed], deadline: float | None) -> list[report.CancelReport]:
         return await self._router.cancel_many(cancels, deadline=deadline)
 
+    def cancel_all(
+        self,
+        venue: str | None = None,
+        symbol: str | None = None,
+        *,
+        scope: Literal["account", "own"] = "account",
+        deadline: float = 30,
+    ) -> MassCancelReport:
+        """Cancel every order, and prove that none is open."""
+        return self._run(self._router.cancel_all(venue, symbol, scope=scope, deadline=deadline))
+
+    def deadman(
+        self,
+        seconds: float,
+        *,
+        venue: str | None = None,
+        symbol: str | None = None,
+        scope: Literal["account", "own"] = "account",
+        deadline: float = 30,
+    ) -> DeadMan:
+        """A dead man's switch that any thread may feed."""
+
+        async def make() -> deadman.DeadMan:
+            return self._router.deadman(seconds, venue=venue, symbol=symbol, scope=scope, deadline=deadline)
+
+        return DeadMan(self._run(make()), self._running)
+
     def submit(self, order: Order, *, deadline: float | None = None) -> SubmitReport:
         """Place an order, once."""
         loop = self._running
@@ -212,6 +242,49 @@ class Router:
 
     async def _health(self) -> dict[str, Health]:
         return self._router.health()
+
+
+class DeadMan:
+    """A dead man's switch whose methods wait for the background thread."""
+
+    def __init__(self, switch: deadman.DeadMan, loop: _Loop) -> None:
+        self._switch, self._loop = switch, loop
+
+    def __repr__(self) -> str:
+        return repr(self._switch)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.disarm()
+
+    @property
+    def armed(self) -> bool:
+        """Whether it would fire."""
+        return self._switch.armed
+
+    @property
+    def fired(self) -> bool:
+        """Whether it has fired."""
+        return self._switch.fired
+
+    def feed(self) -> None:
+        """Still alive. Raises SwitchFired when it was too late."""
+        self._loop.run(self._call(self._switch.feed))
+
+    def disarm(self) -> None:
+        """Never fire."""
+        self._loop.run(self._call(self._switch.disarm))
+
+    def report(self) -> MassCancelReport:
+        """What cancel_all came to; waits until it has fired."""
+        return self._loop.run(self._switch.report())
+
+    async def _call(self, work: Callable[[], None]) -> None:
+        work()
 
 
 class _Events:

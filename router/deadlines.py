@@ -7,7 +7,7 @@ answers may be waiting in the socket. Two looks are at least GRAIN apart, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from router.operation import Operation
 
@@ -18,9 +18,10 @@ STALL = 0.05
 
 
 class Deadlines:
-    """Tells each caller of each operation when its time has come."""
+    """Tells each caller of each operation when its time has come. told: called after a look that was one's time."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        self._told = told
         self._operations: dict[Operation, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looked_late = False
@@ -69,6 +70,7 @@ class Deadlines:
             operation.expire(now)
             if not operation.is_awaited:
                 self._operations.pop(operation, None)
+        self._told()
         nearest = min(
             (each for operation in self._operations if (each := operation.deadline) is not None), default=None
         )

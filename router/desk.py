@@ -21,6 +21,7 @@ from router.errors import CannotExpress
 from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
 from router.operation import Operation, Phase, Reply
+from router.reconcile import missing, news
 from router.redact import Sealed
 from router.report import (
     CancelReport,
@@ -64,7 +65,7 @@ class Desk:
         self._settler = self._new_settler()
 
     def _new_settler(self) -> Settler:
-        return Settler(self.ledger, self.adapter, self.resync, lambda cancel: self.cancel(cancel, None))
+        return Settler(self.ledger, self.adapter, self.absorb, lambda cancel: self.cancel(cancel, None))
 
     async def open(self, *, strict: bool) -> None:
         self._settler = self._new_settler()  # the one of an earlier opening was closed
@@ -296,7 +297,7 @@ class Desk:
     async def open_orders(self) -> list[OrderState]:
         """The venue's open orders, freshly read."""
         reading = await self.adapter.read(asyncio.get_running_loop().time())
-        self.resync(reading)
+        self.absorb(reading)
         entries = [self.ledger.find(row.order_id) for row in reading.rows]
         return [entry.state for entry in entries if entry is not None and entry.is_live]
 
@@ -364,14 +365,18 @@ class Desk:
         self.ledger.gap()
 
     def resync(self, reading: Reading) -> None:
+        self.absorb(reading)
+        for operation in [each for each in self._doubts if each.lost is not None]:
+            self._settler.reconnected(operation)
+        self._settler.look_up(missing(self.ledger, reading, self.adapter.spec.lists))
+
+    def absorb(self, reading: Reading) -> None:
+        """Take a list of open orders into the ledger, once."""
         if reading is self._absorbed:
             return
         self._absorbed = reading
-        for row in reading.rows:
-            if not self.ledger.is_newer(reading, row):
-                self.apply(row, asked=False)
-        for operation in [each for each in self._doubts if each.lost is not None]:
-            self._settler.reconnected(operation)
+        for row in news(self.ledger, reading):
+            self.apply(row, asked=False)
 
     def _reconsider_soon(self) -> None:
         """After the frame's own answers have been given."""

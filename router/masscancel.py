@@ -100,7 +100,7 @@ class MassCancel:
         except VenueError as error:
             self._why_unread = f"its open orders could not be read: {error.text}"
             return None
-        self._desk.resync(reading)
+        self._desk.absorb(reading)
         rows = [row for row in reading.rows if row.status is None or not row.status.is_terminal]
         found = [entry.state for row in rows if (entry := self._desk.ledger.find(row.order_id)) is not None]
         orders = [state for state in found if self._covers(state)]

@@ -77,7 +77,7 @@ async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: fl
             replace, entry, Outcome.NOT_SENT, f"{desk.name}: its terms are not known: it was not placed here"
         )
     try:
-        desk.resync(await desk.adapter.read(asyncio.get_running_loop().time()))
+        desk.absorb(await desk.adapter.read(asyncio.get_running_loop().time()))
     except VenueError as error:
         text = f"{desk.name}: what it has filled could not be read, and so not what is left: {error.text}"
         return _report(replace, entry, Outcome.NOT_SENT, text)
@@ -129,7 +129,7 @@ async def _filled(desk: Desk, entry: Entry) -> Decimal | None:
         return Decimal(0)  # a stop that was cancelled while it waited has not traded
     if not entry.exact and desk.adapter.spec.lists:
         try:
-            desk.resync(await desk.adapter.read(asyncio.get_running_loop().time()))
+            desk.absorb(await desk.adapter.read(asyncio.get_running_loop().time()))
         except VenueError:
             return None
     return entry.state.cum_quantity if entry.exact else None

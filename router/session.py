@@ -96,10 +96,11 @@ class Session:
         self._garbled = 0
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self._outstanding = Outstanding()
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self._clear_nameless)
         self._pacer = Pacer(codec.spec.budget, codec.spec.cancel_budget, share)
         self._outbox = Outbox(self._pacer, self._obstacle, self._write)
         self._again: dict[Operation, Wire] = {}
+        self._nameless = False
 
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
@@ -179,6 +180,7 @@ class Session:
 
     async def logged_in(self) -> None:
         self._asker.fresh()
+        self._nameless = False
         if self._source is not None:
             await self._bearer.token()
 
@@ -339,7 +341,18 @@ class Session:
             return [request]
         if isinstance(item, Snapshot):
             return self._outstanding.match(Answer(keys=item.keys))
-        return self._outstanding.match(item)
+        found = self._outstanding.match(item)
+        self._nameless = self._nameless or (item.sole and not found and len(self._outstanding) > 1)
+        return found
+
+    def _clear_nameless(self) -> None:
+        """Answers that name nothing could be anybody's, and those who may yet get one have all been told UNKNOWN: a new
+        connection makes the next answers readable again, and sends what may be repeated.
+        """
+        if not self._nameless or self._link is None or self._link.socket is None:
+            return
+        if not any(each.answer or (each.operation and each.operation.is_awaited) for each in self._outstanding):
+            self._link.socket.abort("answers that name no request could not be told apart")
 
     def _settle(self, pending: Pending, item: Answer | Snapshot, frame: Frame) -> None:
         pending.heard = True

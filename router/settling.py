@@ -29,7 +29,7 @@ from router.ledger import Entry, Ledger
 from router.model import Cancel, IdKind, Order
 from router.operation import Operation, Phase, Reply
 from router.redact import Sealed
-from router.report import CancelReport, ExecType, OrdStatus, Origin, Outcome, Replace
+from router.report import CancelReport, ExecType, OrderState, OrdStatus, Origin, Outcome, Replace
 from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Settler"]
@@ -37,6 +37,7 @@ __all__ = ["Settler"]
 GRACE = 0.25  # seconds that the answer after a receipt has before the first read
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
+MOST_LOOKUPS = 200  # after one reconnection
 LOOKS = 2  # reads after the quiet period that must agree
 
 
@@ -59,6 +60,7 @@ class Settler:
         self._cancel = cancel
         self._completing: dict[Operation, asyncio.Task[None]] = {}
         self._searching: dict[Operation, asyncio.Task[None]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
 
@@ -67,7 +69,7 @@ class Settler:
         self._closed = True
         if self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
-        tasks = [*self._completing.values(), *self._searching.values()]
+        tasks = [*self._completing.values(), *self._searching.values(), *self._looking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,6 +124,17 @@ class Settler:
         command = operation.command
         if operation.phase is Phase.WRITTEN and isinstance(command, Cancel) and command.kind in CLIENT_KINDS:
             _once(self._completing, operation, lambda: self._resume(operation))
+
+    def look_up(self, states: Sequence[OrderState]) -> None:
+        """Orders that were open before a reconnection and are not listed after it: ask for each what became of it."""
+        if states and not self._closed:
+            task = asyncio.get_running_loop().create_task(self._look_up(states[:MOST_LOOKUPS]))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _look_up(self, states: Sequence[OrderState]) -> None:
+        for state in states:
+            await self._adapter.lookup(state.to_cancel())
 
     async def _resume(self, operation: Operation) -> None:
         await self._inspect(operation, _now())
