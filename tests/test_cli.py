@@ -14,10 +14,12 @@ from decimal import Decimal
 import aiohttp
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from adapters.qfex.simulator import Order as QfexOrder
 from adapters.qfex.simulator import signature
 from router import Cancel, CancelReport, CxlRejReason, Order, OrderState, OrdStatus, Outcome, cli
+from router.testing import Fault
 
 CLEAN = {
     name: value for name, value in os.environ.items() if not re.match("QFEX_|B2TRADER_|DMEX_|NO_COLOR|FORCE_", name)
@@ -362,6 +364,85 @@ async def test_sim_names_a_broken_simulator_and_runs_the_others(tmp_path):
         "router: broken: no_such_module_at_all:Broken cannot be imported: ModuleNotFoundError"
     )
     assert err.count(b"\n") == 1
+
+
+# -- sim: faults
+
+
+async def test_sim_has_the_faults_it_is_told_and_names_what_a_venue_cannot_have():
+    async with started("sim", "--fault", "html-page", "--fault", "redirect=0.5", "--seed", "7") as process:
+        lines = await lines_until(process, "Running until Ctrl-C.")
+        assert lines[-2] == "Faults: html_page, redirect=0.5. To repeat them: --seed 7"
+        url = next(line for line in lines if line.startswith("export DMEX_URL=")).partition("=")[2]
+        async with connect(url) as socket:
+            await socket.send(json.dumps({"op": "cancel_order", "data": {}}))
+            assert (await socket.recv()).startswith("<!DOCTYPE html>")
+            await socket.send("{}")  # not a trading command
+            assert "error" in json.loads(await socket.recv())
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert err.decode().splitlines() == [
+        f"router: {venue} cannot have redirect: a WebSocket message cannot redirect" for venue in ("dmex", "qfex")
+    ]
+
+
+async def test_sim_tells_its_faults_in_json_and_repeats_them_on_the_same_seed():
+    async def run(*seed):
+        async with started("sim", "--json", "--fault", "random=0.5", "--fault", "flood", *seed) as process:
+            found = json.loads("\n".join(await lines_until(process, "}")))
+            words = []
+            for _ in range(30):
+                async with connect(found["dmex"]["url"], max_queue=None) as socket:  # it reads all, to see the end
+                    words.append(await first_word(socket))
+            return found["dmex"]["seed"], found, words
+
+    seed, found, words = await run()
+    assert found["dmex"]["faults"] == found["qfex"]["faults"] == {"random": 0.5, "flood": 1.0}
+    assert (found["dmex"]["cannot"], found["qfex"]["cannot"]) == ({}, {})
+    assert found["b2trader"]["cannot"] == {"flood": "HTTP carries nothing that was not asked for"}
+    assert len(set(words)) > 2
+    again = await run("--seed", str(seed))
+    assert (again[0], again[2]) == (seed, words)
+
+
+async def first_word(socket):
+    """What a client reads first after a cancel: the beginning of a frame, or that the connection ended."""
+    try:
+        await socket.send(json.dumps({"op": "cancel_order", "data": {}}))
+        await socket.send("{}")
+        return str(await socket.recv(decode=False))[:9]
+    except ConnectionClosed:
+        return "closed"
+
+
+async def test_sim_lists_all_faults_and_ends():
+    code, out, err = await router("sim", "--fault", "list")
+    assert (code, err) == (cli.DONE, "")
+    rows = {line.split()[1]: line for line in out.splitlines() if re.match(r" +\d+ ", line)}
+    assert list(rows) == list(Fault)
+    assert all(fault.sentence in rows[fault] and f" {fault.point} " in rows[fault] for fault in Fault)
+    assert "n/a: the venue documents no rate limit" in rows["throttled"]
+    assert "n/a" not in rows["mute"]
+    code, out, _ = await router("sim", "--fault", "list", "--json")
+    listed = json.loads(out)
+    assert (code, [row["number"] for row in listed]) == (cli.DONE, list(range(1, len(Fault) + 1)))
+    assert listed[0]["cannot"] == {"b2trader": "", "dmex": "", "qfex": ""}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("nope", "'nope' is no fault; known: hang_up_unread, slow_reader"),
+        ("mute=2", "'mute=2': the probability was '2', expected 0 to 1"),
+        ("mute=", "the probability was '', expected 0 to 1"),
+    ],
+)
+def test_an_unknown_fault_is_bad_usage_in_one_line(capsys, fault, said):
+    with pytest.raises(SystemExit) as exited:
+        cli.main(["sim", "--fault", fault])
+    out, err = capsys.readouterr()
+    assert (exited.value.code, out, err.count("\n")) == (cli.USAGE, "", 1)
+    assert said in err
 
 
 # -- the rest

@@ -4,9 +4,13 @@ Rules of a simulator:
 
 1. It is written from the venue's page, never from our codec, so that the two can disagree.
 2. It listens on 127.0.0.1, port 0, and is an async context manager.
-3. Everything it reads off the wire is appended to `received` before anything else happens.
+3. Everything it reads off the wire is appended to `received` before anything else happens. What it never reads
+   (HANG_UP_UNREAD) is only in `faults.struck`.
 4. Every answer to a command passes `gate()`, which applies the switches. Nothing in it sleeps unless `delay` says so:
    a test that wants late or reordered answers sets `hold` and calls `release()`.
+5. Switches are a state of the venue, and last; faults are injected, counted, and drawn on a seed (see `injection`).
+   A command meets its fault once, in `meet()`; `Strike` says at each step what becomes of it. The switches come first.
+6. A fault that the venue cannot have is refused with the reason. None is skipped silently.
 """
 
 from __future__ import annotations
@@ -15,12 +19,15 @@ import asyncio
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Callable, Collection, Hashable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
+
+from router.testing.faults import Fate, Fault
+from router.testing.injection import Faults
+from router.testing.strike import Strike
 
 __all__ = ["QUIET", "Fate", "Received", "Simulator", "Switches"]
 
@@ -40,14 +47,6 @@ class Received:
     command: str
     message: Any = field(repr=False)
     headers: dict[str, str] = field(factory=dict, repr=False)
-
-
-class Fate(StrEnum):
-    """What becomes of an answer."""
-
-    SEND = "send"
-    DROP = "drop"
-    HANG_UP = "hang_up"
 
 
 @define
@@ -72,9 +71,23 @@ class Switches:
 
 @define(eq=False)
 class Simulator(ABC):
-    """A simulated venue. Subclasses implement `start` and `stop` and call `gate` before each answer to a command."""
+    """A simulated venue. Subclasses implement `start` and `stop` and call `gate` before each answer to a command.
+
+    Those that can have faults name their commands, say in `excuse` what they cannot have, and call `meet`.
+    """
+
+    TRADING: ClassVar[frozenset[str]] = frozenset()
+    """The commands to which faults apply when they name none."""
+    COMMANDS: ClassVar[frozenset[str]] = frozenset()
+    """All that faults may name."""
 
     switches: Switches = field(factory=Switches)
+    _seed: int = field(default=0, kw_only=True, repr=False)
+    faults: Faults = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: Faults(self.excuse, self.TRADING, self._seed), takes_self=True),
+    )
     received: list[Received] = field(factory=list, init=False, repr=False)
     _held: list[asyncio.Future[Fate]] = field(factory=list, init=False, repr=False)
     _arrival: asyncio.Condition = field(factory=asyncio.Condition, init=False, repr=False)
@@ -125,13 +138,54 @@ class Simulator(ABC):
 
     async def until(self, count: int, *names: str, timeout: float = 5.0) -> list[Received]:
         """Wait until `count` of these commands have been read. Raises TimeoutError, naming what was read instead."""
-        try:
-            async with asyncio.timeout(timeout), self._arrival:
-                await self._arrival.wait_for(lambda: len(self.commands(*names)) >= count)
-        except TimeoutError:
+        if not await self._awaited(lambda: len(self.commands(*names)) >= count, timeout):
             seen = [item.command for item in self.received]
-            raise TimeoutError(f"waited for {count} of {names}, read {seen}") from None
+            raise TimeoutError(f"waited for {count} of {names}, read {seen}")
         return self.commands(*names)
+
+    # -- faults
+
+    def excuse(self, fault: Fault, command: str) -> str:  # noqa: ARG002 - what subclasses go by
+        """Why this command cannot have this fault; empty if it can."""
+        return "this simulator has switches only"
+
+    def supports(self, fault: Fault, *commands: str) -> str:
+        """Empty if one of these commands (none named: of the trading commands) can have the fault, else the reason."""
+        reasons = [self.excuse(fault, command) for command in commands or sorted(self.TRADING) or [""]]
+        return reasons[0] if all(reasons) else ""
+
+    def inject(
+        self, fault: Fault, *, only: Collection[str] | None = None, times: int | None = 1, probability: float = 1.0
+    ) -> None:
+        """Have this fault strike the next `times` (None: all) commands named in `only` (None: trading commands).
+
+        probability: of striking one of them. ValueError, with the reason, if it could strike none.
+        """
+        unknown = sorted(set(only or ()) - self.COMMANDS)
+        if unknown or (only is not None and not only):
+            raise ValueError(f"no commands: {unknown}; known: {', '.join(sorted(self.COMMANDS))}")
+        reason = self.supports(fault, *(only or ()))
+        if reason:
+            raise ValueError(f"{fault}: {reason}")
+        self.faults.add([fault], only, times, probability)
+
+    async def until_struck(self, count: int, *faults: Fault, timeout: float = 5.0) -> None:
+        """Wait until `count` of these faults (none named: of any) have struck. Raises TimeoutError, naming what has."""
+
+        def struck() -> int:
+            return sum(not faults or item.fault in faults for item in self.faults.struck)
+
+        if not await self._awaited(lambda: struck() >= count, timeout):
+            raise TimeoutError(f"waited for {count} of {faults}, struck have {self.faults.struck}")
+
+    async def meet(
+        self, command: str, transport: asyncio.Transport | None, *, connection: int = 0, line: Hashable = None
+    ) -> Strike:
+        """What befalls a command that has arrived, before it is recorded. line: whose answers may change places."""
+        fault, chance = self.faults.draw(command, connection)
+        if fault is not None:
+            await self._announce()
+        return Strike(fault, chance, transport, line, self.faults)
 
     # -- what is answered
 
@@ -161,8 +215,8 @@ class Simulator(ABC):
 
     async def until_held(self, count: int, timeout: float = 5.0) -> None:
         """Wait until `count` answers are held."""
-        async with asyncio.timeout(timeout), self._arrival:
-            await self._arrival.wait_for(lambda: self.held >= count)
+        if not await self._awaited(lambda: self.held >= count, timeout):
+            raise TimeoutError(f"waited for {count} held answers, have {self.held}")
 
     def release(self, count: int | None = None, *, shuffle: int | None = None, fate: Fate = Fate.SEND) -> None:
         """Let held answers go: the oldest `count` (None: all), in the order they came, or shuffled by the seed `shuffle`."""
@@ -173,6 +227,8 @@ class Simulator(ABC):
         for future in order:
             if not future.done():
                 future.set_result(fate)
+        if fate is not Fate.SEND:
+            self.faults.let_go(fate=fate)
 
     def _split(self, count: int | None) -> tuple[list[asyncio.Future[Fate]], list[asyncio.Future[Fate]]]:
         cut = len(self._held) if count is None else count
@@ -187,3 +243,11 @@ class Simulator(ABC):
     async def _announce(self) -> None:
         async with self._arrival:
             self._arrival.notify_all()
+
+    async def _awaited(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until this holds, looking at each announcement. False: it did not in time."""
+        try:
+            async with asyncio.timeout(timeout), self._arrival:
+                return await self._arrival.wait_for(condition)
+        except TimeoutError:
+            return False

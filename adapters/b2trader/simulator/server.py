@@ -3,9 +3,9 @@
 One request, in this order; whatever refuses it, its answer passes the gate like any other:
 
 1. It is read and recorded. A deaf venue stops here.
-2. `fail_next` answers in the venue's place; nothing is executed.
+2. `fail_next`, or a fault that strikes before execution, answers in the venue's place; nothing is executed.
 3. Bearer token (401), accountId header (missing 400, foreign 403), media-type version (unknown 400), body (400), id (404).
-4. The desk executes it. The answer is written down now, whenever it may be sent.
+4. The desk executes it. The answer is written down now, whenever it may be sent, unless a fault has another in its place.
 
 The venue documents no status code per error: those above are assumed.
 """
@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from aiohttp import web
 from attrs import Factory, define, field
@@ -24,13 +25,15 @@ from attrs import Factory, define, field
 from adapters.b2trader.simulator.calls import REDIRECTED, Call, read_call
 from adapters.b2trader.simulator.desk import Desk, Family, StopCancelMode
 from adapters.b2trader.simulator.errors import ErrorStyle, error
-from adapters.b2trader.simulator.formats import ticks
+from adapters.b2trader.simulator.formats import TICKS, ticks
 from adapters.b2trader.simulator.markets import Market, markets
 from adapters.b2trader.simulator.orders import Order, Stop
 from adapters.b2trader.simulator.refusal import Refusal, invalid, not_found, unauthorized
 from adapters.b2trader.simulator.tickets import read_ticket
 from adapters.b2trader.simulator.tokens import Tokens
-from router.testing import QUIET, Fate, Received, Simulator
+from router.testing import QUIET, Fate, Fault, Point, Received, Simulator, pages
+from router.testing.faults import HTTP_CANNOT
+from router.testing.strike import Strike
 
 __all__ = ["B2TraderSimulator"]
 
@@ -44,8 +47,12 @@ FAMILIES: Final[dict[str, Family]] = {"v3": "spot", "cfd/v4": "cfd", "perpetual/
 class B2TraderSimulator(Simulator):
     """A simulated B2TRADER venue with one account. What is not an identity is a switch: set it at any time.
 
-    `switches` with `only=None` apply to orders and stop orders, not to access-token and accounts; so does `fail_next`.
+    `switches` with `only=None` apply to orders and stop orders, not to access-token and accounts; so do `fail_next` and
+    `faults`.
     """
+
+    TRADING: ClassVar[frozenset[str]] = frozenset(f"{verb} {route}" for verb in ("POST", "DELETE") for route in TRADING)
+    COMMANDS: ClassVar[frozenset[str]] = TRADING | {"POST access-token", "GET accounts"}
 
     account_id: str = field(factory=lambda: secrets.token_hex(12))
     offline_token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -75,8 +82,10 @@ class B2TraderSimulator(Simulator):
     retry_after: int = 1
     """Seconds, in the header of a 429."""
 
-    desk: Desk = field(init=False, default=Factory(lambda self: Desk(self.markets, self.clock), takes_self=True))
-    _tokens: Tokens = field(factory=Tokens, init=False, repr=False)
+    desk: Desk = field(init=False, default=Factory(lambda self: Desk(self.markets, self._ticks), takes_self=True))
+    _tokens: Tokens = field(
+        init=False, repr=False, default=Factory(lambda self: Tokens(self._seconds), takes_self=True)
+    )
     _runner: web.AppRunner | None = field(default=None, init=False, repr=False)
     _stopped: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
     _url: str = field(default="", init=False)
@@ -112,6 +121,15 @@ class B2TraderSimulator(Simulator):
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def excuse(self, fault: Fault, command: str) -> str:  # noqa: ARG002 - all commands go over HTTP
+        return HTTP_CANNOT.get(fault, "")
+
+    def _ticks(self) -> int:
+        return self.clock() + int(self.faults.skew * TICKS)
+
+    def _seconds(self) -> float:
+        return time.time() + self.faults.skew
 
     # -- what can be seen and done from outside the wire
 
@@ -162,15 +180,30 @@ class B2TraderSimulator(Simulator):
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         call = await read_call(request)
+        strike = await self.meet(call.command, request.transport)
+        if await strike.arrive() is not Fate.SEND:
+            return self._hang_up(request)
         message = {"path": call.raw_path, "body": call.body}
         await self.record(Received(0, call.command, message, call.headers))
         switchable = call.route in TRADING or self.switches.only is not None
-        if switchable and self.is_deaf(call.command):
-            return await self._silence(request)
-        response = self._answer(call, switchable=switchable)
+        fate = Fate.DROP if switchable and self.is_deaf(call.command) else strike.read()
+        if fate is not Fate.SEND:
+            return await self._unanswered(request, fate)
+        response = self._answer(call, strike, switchable=switchable)
         fate = await self.gate(call.command) if switchable else Fate.SEND
         if fate is Fate.SEND:
-            return response
+            fate = await strike.execute()
+        if fate is not Fate.SEND:
+            return await self._unanswered(request, fate)
+        return await self._send(request, response, strike)
+
+    async def _send(self, request: web.Request, response: web.Response, strike: Strike) -> web.StreamResponse:
+        try:
+            return await pages.put(request, response, strike)
+        finally:
+            strike.answered()
+
+    async def _unanswered(self, request: web.Request, fate: Fate) -> web.StreamResponse:
         return self._hang_up(request) if fate is Fate.HANG_UP else await self._silence(request)
 
     async def _silence(self, request: web.Request) -> web.StreamResponse:
@@ -183,13 +216,28 @@ class B2TraderSimulator(Simulator):
             request.transport.abort()
         return web.Response()  # never sent: the transport is closed
 
-    def _answer(self, call: Call, *, switchable: bool) -> web.Response:
+    def _answer(self, call: Call, strike: Strike, *, switchable: bool) -> web.Response:
         if switchable and self.fail_next and self.switches.cover(call.command):
             return self._override(self.fail_next.pop(0), call)
+        instead = self._instead(call, strike)
+        if instead is not None and strike.fault is not None and strike.fault.point is Point.READ:
+            return instead
         try:
-            return web.json_response(self._execute(call))
+            answer = web.json_response(self._execute(call))
         except Refusal as refusal:
-            return error(refusal, self.error_style)
+            answer = error(refusal, self.error_style)
+        return answer if instead is None else instead
+
+    def _instead(self, call: Call, strike: Strike) -> web.Response | None:
+        """What a fault answers in the venue's place."""
+        if strike.fault is Fault.EXPIRED_TOKEN:
+            self.expire_tokens()
+            return error(unauthorized(), self.error_style)
+        given = pages.in_place(strike)
+        response = self._override(given, call) if isinstance(given, int) else given
+        if response is not None and strike.fault is Fault.THROTTLED_NO_HINT:
+            del response.headers["Retry-After"]
+        return response
 
     def _override(self, status: int, call: Call) -> web.Response:
         response = error(Refusal(status, "overridden", "Overridden"), self.error_style)

@@ -24,7 +24,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Final, get_args
+from typing import Any, ClassVar, Final, get_args
 
 from aiohttp import web
 from attrs import Factory, define, field
@@ -33,11 +33,13 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from adapters.dmex.simulator import faults
 from adapters.dmex.simulator.book import Book, Order, Refused
 from adapters.dmex.simulator.replies import GREETING, PUSH, Reply, reply
 from adapters.dmex.simulator.requests import ADDRESS, decode, read_cancel, read_create, read_order
 from adapters.dmex.simulator.signatures import address_of, recover
-from router.testing import QUIET, Fate, Received, Simulator
+from router.testing import QUIET, Fate, Fault, Point, Received, Simulator, pages, sockets
+from router.testing.strike import Strike
 
 __all__ = ["DmexSimulator"]
 
@@ -55,6 +57,9 @@ class DmexSimulator(Simulator):
     unrelated frame before each reply. delegates: owner -> addresses that may sign for it. rest_open_only: REST leaves
     closed orders out.
     """
+
+    TRADING: ClassVar[frozenset[str]] = frozenset(TRADING)
+    COMMANDS: ClassVar[frozenset[str]] = frozenset({*TRADING, ORDERS})
 
     private_key: str = field(factory=lambda: "0x" + secrets.token_hex(32), repr=False)
     echo_hash: bool = True
@@ -121,6 +126,9 @@ class DmexSimulator(Simulator):
         if runner is not None:
             await runner.cleanup()
 
+    def excuse(self, fault: Fault, command: str) -> str:
+        return faults.excuse(fault, http=command == ORDERS)
+
     # -- what can be seen and done from outside the wire
 
     @property
@@ -177,20 +185,34 @@ class DmexSimulator(Simulator):
         message = decode(text)
         op = message.get("op") if isinstance(message, dict) else None
         command = op if isinstance(op, str) else "?"
+        strike = await self.meet(command, socket.transport, connection=number, line=number)
+        if await strike.arrive() is not Fate.SEND:
+            return
         await self.record(Received(number, command, text if message is None else message))
-        if not (self._is_switched(command) and self.is_deaf(command)):
-            answer = json.dumps(self._execute(command, message))
-            self._spawn(self._answer(socket, command, answer))  # of its own, so that a held one blocks no other
+        if (self._is_switched(command) and self.is_deaf(command)) or strike.read() is not Fate.SEND:
+            return
+        answer = self._said(strike, command, message)
+        self._spawn(self._answer(socket, command, answer, strike))  # of its own, so that a held one blocks no other
 
-    async def _answer(self, socket: ServerConnection, command: str, answer: str) -> None:
+    def _said(self, strike: Strike, command: str, message: Any) -> str:
+        """Execute, unless a fault strikes first, and word the answer, unless a fault has another in its place."""
+        op, order_hash = self._about(command, message)
+        instead = faults.said(strike, self.reply, op, order_hash)
+        if instead is not None and strike.fault is not None and strike.fault.point is Point.READ:
+            return instead
+        answer = json.dumps(self._execute(command, message))
+        return answer if instead is None else instead
+
+    async def _answer(self, socket: ServerConnection, command: str, answer: str, strike: Strike) -> None:
         fate = await self._fate(command)
+        if fate is Fate.SEND:
+            fate = await strike.execute()
         if fate is Fate.HANG_UP:
             socket.transport.abort()
         elif fate is Fate.SEND:
-            with suppress(ConnectionClosed):
-                if self.push:
-                    await socket.send(json.dumps(PUSH))
-                await socket.send(answer)
+            pushed = [json.dumps(PUSH)] if self.push else []
+            sockets.put(socket, [*pushed, answer], strike, faults.stranger)
+            strike.answered()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -209,14 +231,18 @@ class DmexSimulator(Simulator):
 
     def _execute(self, command: str, message: Any) -> dict[str, Any]:
         """Execute and word the answer."""
-        data = message.get("data") if isinstance(message, dict) else None
-        order_hash = data.get(TRADING.get(command)) if self.echo_hash and isinstance(data, dict) else None
         error = None
         try:
-            self._command(command, message)(data)
+            self._command(command, message)(message.get("data") if isinstance(message, dict) else None)
         except Refused as refusal:
             error = str(refusal)
-        return reply(self.reply, command if command in TRADING else None, order_hash, error)
+        return reply(self.reply, *self._about(command, message), error)
+
+    def _about(self, command: str, message: Any) -> tuple[str | None, Any]:
+        """What a reply names: the op, if it is known, and the order hash, if it is to be echoed."""
+        data = message.get("data") if isinstance(message, dict) else None
+        order_hash = data.get(TRADING.get(command)) if self.echo_hash and isinstance(data, dict) else None
+        return command if command in TRADING else None, order_hash
 
     def _command(self, command: str, message: Any) -> Callable[[Any], None]:
         if not isinstance(message, dict) or message.keys() != {"op", "data"}:
@@ -244,15 +270,25 @@ class DmexSimulator(Simulator):
 
     # -- REST
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        strike = await self.meet(ORDERS, request.transport)
+        if await strike.arrive() is not Fate.SEND:
+            return web.Response()  # never sent: the transport is closed
         await self.record(Received(0, ORDERS, dict(request.query), dict(request.headers)))
-        response = self._rows(request.query.get("user", ""))
-        fate = await self._fate(ORDERS)
+        fate = strike.read()
+        response = faults.listed(strike, request.path) or self._rows(request.query.get("user", ""))
+        if fate is Fate.SEND:
+            fate = await self._fate(ORDERS)
+        if fate is Fate.SEND:
+            fate = await strike.execute()
         if fate is Fate.DROP:
             await self._stopping.wait()
         if fate is not Fate.SEND and request.transport is not None:
             request.transport.abort()
-        return response
+        try:
+            return await pages.put(request, response, strike)
+        finally:
+            strike.answered()
 
     def _rows(self, user: str) -> web.Response:
         if ADDRESS.fullmatch(user) is None:

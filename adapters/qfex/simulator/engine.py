@@ -20,6 +20,7 @@ from decimal import Decimal
 
 from attrs import define, evolve, field
 
+from adapters.qfex.simulator.book import Book, History
 from adapters.qfex.simulator.model import OPPOSITE, ZERO, Event, Fill, Instrument, Order, Update, new_id
 
 __all__ = ["Engine", "closing_side"]
@@ -44,9 +45,9 @@ class Engine:
 
     instruments: dict[str, Instrument]
     clock: Callable[[], float]
-    book: dict[str, Order] = field(factory=dict, init=False)
+    book: Book = field(factory=Book, init=False)
     stops: dict[str, Order] = field(factory=dict, init=False)
-    history: dict[str, Order] = field(factory=dict, init=False)
+    history: History = field(factory=History, init=False)
     trades: list[Fill] = field(factory=list, init=False)
     positions: defaultdict[str, dict[str, Decimal]] = field(factory=_positions, init=False)
 
@@ -92,11 +93,7 @@ class Engine:
 
     def opposite(self, taker: Order) -> list[Order]:
         """The resting orders with which this one would trade, best first. Its own account's are among them."""
-        makers = [
-            maker
-            for maker in self.book.values()
-            if (maker.symbol, maker.side) == (taker.symbol, OPPOSITE[taker.side]) and taker.reaches(maker.price)
-        ]
+        makers = [maker for maker in self.book.against(taker) if taker.reaches(maker.price)]
         return sorted(makers, key=lambda maker: maker.price, reverse=taker.side == "SELL")
 
     def _liquidity(self, taker: Order) -> Decimal:

@@ -34,7 +34,7 @@ class Exchange:
     def add(self, order: Order) -> list[Event]:
         """Enter an order or a stop."""
         engine = self.engine
-        engine.history[order.order_id] = order
+        engine.history.enter(order)
         fault = self._fault(order)
         if fault:
             return [engine.report(order, fault)]
@@ -56,6 +56,20 @@ class Exchange:
         self.twaps[twap.twap_id] = twap
         return evolve(twap)
 
+    def spawn_child(self, twap_id: str, quantity: Decimal, price: Decimal) -> list[Event]:
+        """Enter a child of a running TWAP: an order like any other. That it has no client's id is assumed."""
+        twap = self.twaps[twap_id]
+        return self.add(
+            Order(
+                account=twap.account,
+                symbol=twap.symbol,
+                side=twap.side,
+                quantity=quantity,
+                price=price,
+                reduce_only=twap.reduce_only,
+            )
+        )
+
     def close_position(self, account: str, symbol: str, client_order_id: str) -> list[Event]:
         """Close a position by a reduce-only LIMIT IOC near the mark. Without one: assumed to be refused."""
         position = self.engine.positions[account].get(symbol)
@@ -68,16 +82,16 @@ class Exchange:
         order = Order(account=account, symbol=symbol, side=side, time_in_force="IOC", quantity=abs(position))
         order.price, order.reduce_only = price // instrument.tick * instrument.tick, True
         order.client_order_id = client_order_id or new_id()
-        self.engine.history[order.order_id] = order
+        self.engine.history.enter(order)
         return self.engine.enter(order, backed=True)
 
     # -- ending
 
     def cancel(self, account: str, symbol: str, id_type: str, value: str) -> list[Event]:
         """Cancel every open order (or TWAP) of the symbol whose attribute `id_type` is `value`."""
-        items: list[Order | Twap] = [*self.engine.book.values(), *self.twaps.values()]
         target = (account, symbol, value)
-        found = [item for item in items if (item.account, item.symbol, getattr(item, id_type, None)) == target]
+        items = self._named(id_type, value)
+        found = [item for item in items if (item.account, item.symbol, getattr(item, id_type)) == target]
         if found:
             return [self._end(item) for item in found]
         missing = Order(account=account, symbol=symbol, status="NO_SUCH_ORDER")
@@ -86,6 +100,13 @@ class Exchange:
         else:
             missing.order_id = value
         return [Update(missing)]
+
+    def _named(self, id_type: str, value: str) -> list[Order | Twap]:
+        """What may have this id: by the venue's own one at most, by a client's all of its kind."""
+        if id_type.startswith("client_"):
+            return [*(self.engine.book if id_type == "client_order_id" else self.twaps).values()]
+        item = (self.engine.book if id_type == "order_id" else self.twaps).get(value)
+        return [] if item is None else [item]
 
     def cancel_all(self, account: str, *, stops: bool, twaps: bool) -> list[Event]:
         """Cancel every open order of the account, on request its stops and TWAPs too."""
@@ -122,7 +143,7 @@ class Exchange:
         order.status = "MODIFIED"
         changed.order_id = new_id() if rename else order.order_id
         del self.engine.book[order.order_id]
-        self.engine.history[changed.order_id] = changed
+        self.engine.history.enter(changed)
         return self.engine.enter(changed, "MODIFIED")
 
     def modify_stop(self, account: str, stop_id: str, symbol: str, price: Decimal, quantity: Decimal) -> list[Event]:
@@ -143,23 +164,18 @@ class Exchange:
 
     def open_orders(self, account: str, symbol: str | None = None) -> list[Order]:
         """The account's orders and stops, in the order in which they were entered."""
-        open_ids = self.engine.book.keys() | self.engine.stops.keys()
-        return [
-            order
-            for key, order in self.engine.history.items()
-            if key in open_ids and order.account == account and symbol in {None, order.symbol}
-        ]
+        items = (*self.engine.book.values(), *self.engine.stops.values())
+        found = [order for order in items if order.account == account and symbol in {None, order.symbol}]
+        return sorted(found, key=lambda order: order.number)
 
     def open_twaps(self, account: str, symbol: str | None = None) -> list[Twap]:
         return [twap for twap in self.twaps.values() if twap.account == account and symbol in {None, twap.symbol}]
 
     def find(self, account: str, symbol: str, key: str) -> Order | None:
         """An order of any status, by its id or its client's id (then the youngest)."""
-        history = self.engine.history.values()
-        known = [order for order in history if (order.account, order.symbol) == (account, symbol)]
-        return next((order for order in reversed(known) if key in {order.order_id, order.client_order_id}), None)
+        return self.engine.history.find(account, symbol, key)
 
-    # -- faults
+    # -- rejects
 
     def _fault(self, order: Order) -> str | None:
         """The status with which this order is rejected, if it is."""

@@ -85,6 +85,8 @@ class Order:
     status: str = "ACK"
     remaining: Decimal = Factory(lambda self: self.quantity, takes_self=True)
     update_time: float = 0.0
+    number: int = 0
+    """Counted from 1 in the order in which orders and stops were entered."""
 
     @property
     def is_stop(self) -> bool:
@@ -99,7 +101,7 @@ class Order:
 
 @define(eq=False, kw_only=True)
 class Twap:
-    """A time-weighted order. It places no children by itself."""
+    """A time-weighted order. It places children when it is told to."""
 
     account: str
     symbol: str

@@ -7,7 +7,8 @@ Rules, besides those of every simulator:
    Who is subscribed is looked up when the answer is sent, not when the command was executed.
 3. order_response and fill_response go to every connection of the account that subscribed to their channel; everything
    else goes to the connection that asked.
-4. With `switches.only` None the switches apply to TRADING commands alone; others must be named to be affected.
+4. With `switches.only` None the switches apply to TRADING commands alone; others must be named to be affected. So do
+   faults. What a fault does to the bytes of an answer it does on the connection that asked; the others hear it whole.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from decimal import Decimal
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from random import Random
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from attrs import define, field
@@ -26,13 +29,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
 
+from adapters.qfex.simulator import commands, faults
 from adapters.qfex.simulator.commands import TRADING, execute
 from adapters.qfex.simulator.connection import Connection, Outgoing
 from adapters.qfex.simulator.frames import order_response
 from adapters.qfex.simulator.model import Event, Order, Refused, Update
 from adapters.qfex.simulator.venue import Venue
 from adapters.qfex.simulator.wire import decode, encode
-from router.testing import QUIET, Fate, Received
+from router.testing import QUIET, Fate, Fault, Received, sockets
+from router.testing.faults import SOCKET_CANNOT
+from router.testing.strike import Strike
 
 __all__ = ["QfexSimulator"]
 
@@ -42,6 +48,9 @@ MAX_FRAME: Final = 1 << 20  # bytes
 @define(eq=False, kw_only=True)
 class QfexSimulator(Venue):
     """The QFEX trade socket on 127.0.0.1. Quantities in base units, prices in quote units, times in seconds."""
+
+    TRADING: ClassVar[frozenset[str]] = TRADING
+    COMMANDS: ClassVar[frozenset[str]] = frozenset(commands.COMMANDS)
 
     auth_deadline: float = 60.0
     _server: Server | None = field(default=None, init=False, repr=False)
@@ -85,6 +94,9 @@ class QfexSimulator(Venue):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def excuse(self, fault: Fault, command: str) -> str:  # noqa: ARG002 - all commands go over one socket
+        return SOCKET_CANNOT.get(fault, "")
+
     # -- what the venue does of its own accord
 
     async def fill(
@@ -101,6 +113,12 @@ class QfexSimulator(Venue):
     async def trigger(self, stop_id: str) -> None:
         """Fire a stop, which then trades at market."""
         self._publish(self.engine.trigger(stop_id))
+
+    async def spawn_child(self, twap_id: str, *, quantity: Decimal | int | str, price: Decimal | int | str) -> str:
+        """Let a running TWAP place a child, a LIMIT order like any other, and return its order_id. Else KeyError."""
+        events = self.exchange.spawn_child(twap_id, Decimal(quantity), Decimal(price))
+        self._publish(events)
+        return next(event.order.order_id for event in events if isinstance(event, Update))
 
     async def set_position(self, symbol: str, quantity: Decimal | int, account: str | None = None) -> None:
         """Decree a position (signed; 0: none), of the master account unless another is named."""
@@ -165,21 +183,36 @@ class QfexSimulator(Venue):
             message, fault = text, Refused("InvalidJSONFormat", str(error))
         command = message.get("type") if isinstance(message, dict) else None
         name = command[:100] if type(command) is str else "?"
-        await self.record(Received(client.number, name, message))
-        if client.refused or (self._covers(name) and self.is_deaf(name)):
+        strike = await self.meet(name, client.socket.transport, connection=client.number, line=client.number)
+        if await strike.arrive() is not Fate.SEND:
             return
-        answer = [self.variants.err(fault, text, text)] if fault else execute(self, client, name, message, text)
-        self._spawn(self._answer(client, name, answer, last=client.refused))
+        await self.record(Received(client.number, name, message))
+        if client.refused or (self._covers(name) and self.is_deaf(name)) or strike.read() is not Fate.SEND:
+            return
+        answer = [self.variants.err(fault, text, text)] if fault else self._execute(client, strike, name, message, text)
+        self._spawn(self._answer(client, name, answer, strike, last=client.refused))
 
-    async def _answer(self, client: Connection, command: str, answer: list[Outgoing], *, last: bool) -> None:
+    def _execute(self, client: Connection, strike: Strike, name: str, message: Any, text: str) -> list[Outgoing]:
+        instead = faults.refusing_words(self.variants, strike.fault, client, message, text)
+        if instead is not None:
+            return instead
+        answer = execute(self, client, name, message, text)
+        return faults.executed_words(self.variants, strike.fault, answer, message, text)
+
+    async def _answer(
+        self, client: Connection, command: str, answer: list[Outgoing], strike: Strike, *, last: bool
+    ) -> None:
         fate = await self.gate(command) if self._covers(command) else Fate.SEND
+        if fate is Fate.SEND:
+            fate = await strike.execute()
         if fate is Fate.HANG_UP:
             client.socket.transport.abort()
         if fate is not Fate.SEND:
             return
         if self.variants.strangers_first and command in TRADING:
             self._deliver([_stranger(client)], client)
-        self._deliver(answer, client)
+        self._deliver(answer, client, strike)
+        strike.answered()
         if last:
             await client.socket.close(1008, "authentication refused")
 
@@ -190,15 +223,22 @@ class QfexSimulator(Venue):
     def _publish(self, events: Iterable[Event]) -> None:
         self._deliver(self.variants.reported(events))
 
-    def _deliver(self, answer: list[Outgoing], asker: Connection | None = None) -> None:
+    def _deliver(self, answer: list[Outgoing], asker: Connection | None = None, strike: Strike | None = None) -> None:
         for client in self._clients.values():
             if client.socket.transport.is_closing():
                 continue
             frames = [item.frame for item in answer if item.reaches(client, asker)]
             if frames and self.variants.array_frames:
                 frames = [frames]
-            for frame in frames:
-                broadcast([client.socket], encode(frame))
+            texts = [frame if isinstance(frame, str) else encode(frame) for frame in frames]
+            if strike is not None and client is asker:
+                sockets.put(client.socket, texts, strike, partial(self._flood, client))
+            else:
+                for text in texts:
+                    broadcast([client.socket], text)
+
+    def _flood(self, client: Connection, chance: Random) -> str:
+        return encode(faults.stranger(client, chance).frame)
 
 
 def _stranger(client: Connection) -> Outgoing:

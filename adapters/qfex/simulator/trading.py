@@ -61,8 +61,11 @@ def cancel_order(venue: Venue, request: Request) -> list[Outgoing]:
 
 
 def cancel_all_orders(venue: Venue, request: Request) -> list[Outgoing]:
-    events = venue.exchange.cancel_all(request.account, stops=venue.variants.cancel_all_stops, twaps=False)
-    return [venue.variants.acknowledged(request), *venue.variants.reported(events)]
+    variants = venue.variants
+    events = venue.exchange.cancel_all(
+        request.account, stops=variants.cancel_all_stops, twaps=variants.cancel_all_twaps
+    )
+    return [variants.acknowledged(request), *variants.reported(events)]
 
 
 def cancel_stop_order(venue: Venue, request: Request) -> list[Outgoing]:

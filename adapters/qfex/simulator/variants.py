@@ -44,7 +44,9 @@ class Variants:
     """Whether the frames of an answer are one top-level JSON array."""
     duplicate_fills: bool = False
     cancel_all_stops: bool = True
-    """Whether cancel_all_orders covers stops (undocumented). It never covers TWAPs here."""
+    """Whether cancel_all_orders covers stops (undocumented)."""
+    cancel_all_twaps: bool = False
+    """Whether cancel_all_orders covers TWAPs (undocumented)."""
 
     # -- what happened
 

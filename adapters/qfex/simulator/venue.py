@@ -61,7 +61,7 @@ class Venue(Simulator):
 
     def now(self) -> float:
         """Unix time by the venue's clock."""
-        return time.time() + self.clock_skew
+        return time.time() + self.clock_skew + self.faults.skew
 
     # -- state
 
