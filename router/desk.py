@@ -336,18 +336,21 @@ class Desk:
     def changes(self) -> int:
         return self.ledger.changes
 
-    def bind(self, operation: Operation, answer: Answer) -> bool:
-        entry = operation.subject
+    def bind(self, operation: Operation, answer: Answer, shown: Execution | None = None) -> bool:
+        entry, command = operation.subject, operation.command
         if not isinstance(entry, Entry) or answer.order_id is None or answer.outcome is Outcome.REFUSED:
             return True
-        if isinstance(operation.command, Cancel):
+        if isinstance(command, Cancel):
             return True
-        fits = self.ledger.bind(entry, answer.order_id, entry.state.kind)
+        if isinstance(command, Order):
+            fits = self.ledger.bind(entry, answer.order_id, entry.state.kind, shown)
+        else:
+            fits = self.ledger.rebind(entry, answer.order_id)
         self._reconsider_soon()
         return fits
 
-    def apply(self, execution: Execution, *, asked: bool) -> None:
-        event = self.ledger.apply(execution, time.time(), asked=asked)
+    def apply(self, execution: Execution, *, asked: bool, listed: bool = False) -> None:
+        event = self.ledger.apply(execution, time.time(), asked=asked, listed=listed)
         if event is not None:
             self._publish(event)
             self._reconsider_soon()
@@ -376,7 +379,7 @@ class Desk:
             return
         self._absorbed = reading
         for row in news(self.ledger, reading):
-            self.apply(row, asked=False)
+            self.apply(row, asked=False, listed=True)
 
     def _reconsider_soon(self) -> None:
         """After the frame's own answers have been given."""

@@ -8,8 +8,11 @@ Rules:
    counted since the order was new. Frames of a cancellation tell no fills.
 3. A trade counts once per trade id and side.
 4. A snapshot changes only orders that nothing newer than its request has touched; an order missing from it is not ended.
-5. When a modify changes the order id, the old id goes on naming the order.
-6. Terminal orders are kept for an hour, and the last 10,000 of them.
+5. When a modify changes the order id, the old id goes on naming the order, and frames under it are of its past.
+6. Client ids need not be unique: a frame that names an order only by them is of ours when its terms fit, it is live, has no id yet
+   and was not known before ours was sent. An order that has an id gets another one only by a modify.
+7. What is left tells what is filled only together with the total in the same message: a modify may have changed it.
+8. Terminal orders are kept for an hour, and the last 10,000 of them.
 
 Pure: no clock, no I/O. Every change returns the Event that tells it, or None when nothing changed.
 """
@@ -20,6 +23,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import count
 
 from attrs import define, evolve, field
 
@@ -69,6 +73,10 @@ class Entry:
     trades: set[tuple[str, object]] = field(factory=set)
     ids: set[str] = field(factory=set)
     """Every id that the venue has called it by."""
+    former: set[str] = field(factory=set)
+    """Those of them that a modify has replaced."""
+    born: int = 0
+    """Counts the entries of a ledger in the order in which they were made."""
     asked: bool = False
     """Whether this Router has asked to cancel it."""
     order: Order | None = None
@@ -92,6 +100,7 @@ class Ledger:
         self._by_client: dict[str, list[Entry]] = {}
         self._closed: deque[tuple[float, Entry]] = deque()
         self._events = 0
+        self._born = count(1)
 
     def __len__(self) -> int:
         return len({id(entry) for entry in self._entries()})
@@ -136,7 +145,7 @@ class Ledger:
             status=OrdStatus.PENDING_NEW,
             own=True,
         )
-        entry = Entry(state, from_start=self._tells_trades, order=order)
+        entry = Entry(state, from_start=self._tells_trades, order=order, born=next(self._born))
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         return entry
 
@@ -144,18 +153,40 @@ class Ledger:
         """The order was not placed: nothing was sent, or the venue refused it."""
         self._unlink(entry)
 
-    def bind(self, entry: Entry, order_id: str, kind: IdKind) -> bool:
-        """The venue calls this order of ours by this id. False: it is known to be another order's."""
+    def bind(self, entry: Entry, order_id: str, kind: IdKind, shown: Execution | None = None) -> bool:
+        """The venue's answer to our submit calls the order by this id, and shows it. False: it is another order (rule 6)."""
         stranger = self._by_id.get(order_id)
         if stranger is entry:
             return True
-        if stranger is not None and not _may_be(entry.state, stranger.state):
+        taken = stranger is not None and (stranger.state.own or stranger.born < entry.born)
+        if taken or entry.state.order_id is not None or not (shown is None or _fits(entry.state, shown)):
             return False
+        if stranger is not None and not _fits(entry.state, stranger.state):
+            return False
+        self._rename(entry, order_id, kind, stranger)
+        return True
+
+    def rebind(self, entry: Entry, order_id: str) -> bool:
+        """The venue's answer to our modify calls the order by this id from now on. False: it is another order."""
+        stranger = self._by_id.get(order_id)
+        if stranger is entry:
+            return True
+        client_id = entry.state.client_order_id
+        if stranger is not None and (
+            stranger.state.own or client_id is None or client_id != stranger.state.client_order_id
+        ):
+            return False
+        if entry.state.order_id is not None:
+            entry.former.add(entry.state.order_id)
+        self._rename(entry, order_id, entry.state.kind, stranger)
+        return True
+
+    def _rename(self, entry: Entry, order_id: str, kind: IdKind, stranger: Entry | None) -> None:
         if stranger is not None:  # its frames came before the answer that named it
             self._adopt(entry, stranger)
+            order_id = stranger.state.order_id or order_id
         entry.state = evolve(entry.state, order_id=order_id, kind=kind)
         self._name(entry, order_id)
-        return True
 
     def gap(self) -> None:
         """Executions may have been missed: from here on, counted trades no longer give the filled quantity."""
@@ -169,14 +200,20 @@ class Ledger:
         old, new = entry.state, stranger.state
         filled = max((value for value in (old.cum_quantity, new.cum_quantity) if value is not None), default=None)
         entry.state = evolve(old, status=_later(old.status, new.status), cum_quantity=filled)
+        self._closed = deque((at, entry if each is stranger else each) for at, each in self._closed)
         self._unlink(stranger)
+        entry.former |= stranger.former
+        for order_id in stranger.ids:
+            self._name(entry, order_id)
 
-    def apply(self, execution: Execution, now: float, *, asked: bool = False) -> Event | None:
-        """Something happened to an order, known or not. asked: a cancel of ours is answered by the same frame."""
+    def apply(self, execution: Execution, now: float, *, asked: bool = False, listed: bool = False) -> Event | None:
+        """Something happened to an order, known or not. asked: a cancel of ours is answered by the same frame. listed: it is
+        a row of a list that is newer than all else known of the order, so its terms are the present ones.
+        """
         entry = self._locate(execution)
         before = entry.state
         trade = self._trade(entry, execution)
-        entry.state = self._advance(entry, execution)
+        entry.state = self._advance(entry, execution, listed=listed)
         entry.exact = entry.exact or _closes_the_count(execution, entry.state)
         if entry.state == before and not trade:
             return None
@@ -200,17 +237,23 @@ class Ledger:
     # -- the machine
 
     def _locate(self, execution: Execution) -> Entry:
-        entry = self._by_id.get(execution.order_id) or self._by_id.get(execution.replaces or "")
-        if entry is None:
-            entry = self._unbound(execution) or self._stranger(execution)
-        self._name(entry, execution.order_id)
-        return entry
+        entry, former = self._by_id.get(execution.order_id), self._by_id.get(execution.replaces or "")
+        if former is not None and former is not entry and not former.is_live:
+            former = None  # what has ended is not modified
+        if entry is not None and former is not None and former is not entry:  # frames under the new id came first
+            self._adopt(former, entry)
+            former.state = evolve(former.state, order_id=entry.state.order_id)
+        found = former or entry or self._unbound(execution) or self._stranger(execution)
+        self._name(found, execution.order_id)
+        if execution.replaces is not None and execution.replaces not in self._by_id:
+            self._name(found, execution.replaces)
+        if self._by_id.get(execution.replaces or "") is found and execution.replaces != execution.order_id:
+            found.former.add(str(execution.replaces))
+        return found
 
     def _stranger(self, execution: Execution) -> Entry:
-        entry = Entry(OrderState(venue=self.venue, order_id=execution.order_id, kind=execution.kind))
-        if execution.client_order_id:
-            self._by_client.setdefault(execution.client_order_id, []).append(entry)
-        return entry
+        state = OrderState(venue=self.venue, order_id=execution.order_id, kind=execution.kind)
+        return Entry(state, born=next(self._born))
 
     def _name(self, entry: Entry, order_id: str) -> None:
         self._by_id[order_id] = entry
@@ -219,7 +262,7 @@ class Ledger:
     def _unbound(self, execution: Execution) -> Entry | None:
         """Our oldest order with this client id that has no id of the venue's yet."""
         for entry in self._by_client.get(execution.client_order_id or "", ()):
-            if entry.state.order_id is None and _fits(entry.state, execution):
+            if entry.is_live and entry.state.order_id is None and _fits(entry.state, execution):
                 return entry
         return None
 
@@ -233,28 +276,29 @@ class Ledger:
         entry.counted += execution.last_quantity
         return True
 
-    def _advance(self, entry: Entry, execution: Execution) -> OrderState:
-        state = entry.state
+    def _advance(self, entry: Entry, execution: Execution, *, listed: bool) -> OrderState:
+        state, current = entry.state, listed or execution.exec_type is ExecType.REPLACED
         known = {
             name: value
-            for name in ("symbol", "side", "type", "price", "stop_price", "post_only", "reduce_only")
-            if (value := getattr(execution, name)) is not None and (getattr(state, name) is None or _changes(execution))
+            for name in _TERMS
+            if (value := getattr(execution, name)) is not None and (getattr(state, name) is None or current)
         }
-        if execution.quantity is not None and (state.quantity is None or _changes(execution)):
-            known["quantity"] = execution.quantity
         if state.client_order_id is None and execution.client_order_id:
             known["client_order_id"] = execution.client_order_id
+            self._by_client.setdefault(execution.client_order_id, []).append(entry)
         cum = self._filled(entry, execution)
         status = _later(state.status, self._status(execution, cum))
-        return evolve(state, order_id=execution.order_id, status=status, cum_quantity=cum, **known)
+        late = execution.order_id in entry.former and state.order_id is not None
+        order_id = state.order_id if late else execution.order_id
+        return evolve(state, order_id=order_id, status=status, cum_quantity=cum, **known)
 
     def _filled(self, entry: Entry, execution: Execution) -> Decimal | None:
-        if execution.exec_type is ExecType.NEW and entry.state.status is None:
+        untouched = execution.leaves_quantity in {None, execution.quantity}
+        if execution.exec_type is ExecType.NEW and entry.state.status is None and untouched:
             entry.from_start = self._tells_trades
         told = [execution.cum_quantity, entry.state.cum_quantity, entry.counted if entry.from_start else None]
-        total = execution.quantity or entry.state.quantity
-        if execution.leaves_quantity is not None and total is not None:
-            told.append(max(total - execution.leaves_quantity, Decimal(0)))
+        if execution.leaves_quantity is not None and execution.quantity is not None:
+            told.append(max(execution.quantity - execution.leaves_quantity, Decimal(0)))
         return max((value for value in told if value is not None), default=None)
 
     def _status(self, execution: Execution, cum: Decimal | None) -> OrdStatus | None:
@@ -302,20 +346,13 @@ class Ledger:
                 del self._by_client[client_id]
 
 
-def _fits(state: OrderState, execution: Execution) -> bool:
-    """Whether an execution can be this order's, by what both know: client ids need not be unique."""
-    return all(
-        getattr(execution, name) in {None, getattr(state, name)}
-        for name in ("symbol", "side", "quantity", "stop_price")
-    )
+_TERMS = ("symbol", "side", "type", "quantity", "price", "stop_price", "post_only", "reduce_only")
 
 
-def _may_be(ours: OrderState, stranger: OrderState) -> bool:
-    """Whether frames that came under an unknown id can have been of this order of ours."""
-    if stranger.own:
-        return False
-    return ours.order_id is None or (
-        ours.client_order_id is not None and ours.client_order_id == stranger.client_order_id
+def _fits(state: OrderState, shown: Execution | OrderState) -> bool:
+    """Whether what is shown can be this order, by what both know: client ids need not be unique."""
+    return (state.kind is IdKind.TWAP) == (shown.kind is IdKind.TWAP) and all(
+        getattr(shown, name) in {None, getattr(state, name)} for name in ("symbol", "side", "quantity", "stop_price")
     )
 
 
@@ -323,11 +360,6 @@ def _closes_the_count(execution: Execution, state: OrderState) -> bool:
     """Whether it tells what the order had filled when it ended."""
     told = execution.cum_quantity is not None or execution.leaves_quantity is not None
     return told and execution.status is not None and execution.status.is_terminal and state.cum_quantity is not None
-
-
-def _changes(execution: Execution) -> bool:
-    """Whether this execution's terms replace the known ones."""
-    return execution.exec_type is ExecType.REPLACED
 
 
 def _later(current: OrdStatus | None, told: OrdStatus | None) -> OrdStatus | None:

@@ -318,7 +318,7 @@ class Session:
             (pending, answer)
             for answer in answers
             for pending in self._meant(answer, request)
-            if self._fits(pending, answer)
+            if self._fits(pending, answer, () if pending is request else items)
         ]
         operations = [pending.operation for pending, _ in matched if pending.operation is not None]
         asked = any(isinstance(operation.command, Cancel) for operation in operations)
@@ -330,11 +330,12 @@ class Session:
         for pending, answer in matched:
             self._settle(pending, answer, frame)
 
-    def _fits(self, pending: Pending, answer: Answer | Snapshot) -> bool:
-        """Whether the order that an answer names can be the one that was asked about."""
+    def _fits(self, pending: Pending, answer: Answer | Snapshot, items: Sequence[Item]) -> bool:
+        """Whether the order that an answer names, and that the frame may show, can be the one that was asked about."""
         if pending.operation is None or not isinstance(answer, Answer):
             return True
-        return self._listener.bind(pending.operation, answer)
+        orders = (item for item in items if isinstance(item, Execution) and item.order_id == answer.order_id)
+        return self._listener.bind(pending.operation, answer, next(orders, None))
 
     def _meant(self, item: Answer | Snapshot, request: Pending | None) -> list[Pending]:
         if request is not None and not item.keys:

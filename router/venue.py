@@ -394,10 +394,11 @@ class Listener(Protocol):
     def changes(self) -> int:
         """How many changes of orders there have been: a Reading notes it when it asks."""
 
-    def bind(self, operation: Operation, answer: Answer) -> bool:
+    def bind(self, operation: Operation, answer: Answer, shown: Execution | None = None) -> bool:
         """An answer named the order of a submit or replace: the ledger learns its id before anything is applied to it.
 
-        False: that is known to be another order, so the answer is not for this operation.
+        shown: the order as the same frame shows it, where the answer was only found by its keys. False: that is known to be
+        another order, so the answer is not for this operation.
         """
 
     def apply(self, execution: Execution, *, asked: bool) -> None:

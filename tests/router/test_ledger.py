@@ -141,6 +141,60 @@ def test_whatever_comes_filled_never_shrinks_and_terminal_stays(happenings):
                 assert after.cum_quantity is not None
                 assert after.cum_quantity >= before.cum_quantity
         if event is not None and event.trade_id is not None:
-            counted = (id(ledger.find(happening.order_id)), event.trade_id)
+            counted = (ledger.find(happening.order_id), event.trade_id)
             assert counted not in trades
             trades.add(counted)
+
+
+# -- client ids need not be unique
+
+
+def ours(ledger, quantity="5", **facts):
+    return ledger.intend(Order("toy", "T", "buy", "limit", quantity, "9", client_order_id="c1", **facts))
+
+
+def test_an_order_known_before_ours_was_sent_is_not_ours():
+    ledger = Ledger("toy")
+    ledger.apply(execution(client_order_id="c1", symbol="T", status=OrdStatus.NEW), 0)
+    entry = ours(ledger)
+    assert not ledger.bind(entry, "o1", IdKind.ORDER)
+    assert (entry.state.order_id, ledger.find("o1").state.own) == (None, False)
+
+
+def test_an_answer_that_shows_other_terms_is_not_ours():
+    ledger = Ledger("toy")
+    entry = ours(ledger)
+    assert not ledger.bind(entry, "o1", IdKind.ORDER, execution(symbol="T", quantity=Decimal(4)))
+    assert ledger.bind(entry, "o2", IdKind.ORDER, execution("o2", symbol="T", quantity=Decimal(5)))
+    assert not ledger.bind(entry, "o3", IdKind.ORDER), "it has an id, and only a modify gives it another"
+    assert ledger.rebind(entry, "o3")
+    assert ledger.find("o2") is ledger.find("o3") is entry
+
+
+def test_a_refused_order_takes_no_frames_of_the_next_one():
+    ledger = Ledger("toy")
+    first, second = ours(ledger), None
+    ledger.end(first, OrdStatus.REJECTED, 0)
+    second = ours(ledger)
+    ledger.apply(execution(client_order_id="c1", symbol="T", quantity=Decimal(5), status=OrdStatus.NEW), 0)
+    assert ledger.find("o1") is second
+
+
+def test_a_late_frame_under_a_former_id_leaves_the_present_one():
+    ledger = Ledger("toy")
+    ledger.apply(execution(status=OrdStatus.NEW), 0)
+    ledger.apply(execution("o2", exec_type=ExecType.REPLACED, replaces="o1", status=OrdStatus.NEW), 0)
+    ledger.apply(execution("o1", exec_type=ExecType.TRADE, last_quantity=Decimal(1), trade_id="t1"), 0)
+    assert ledger.find("o1").state.order_id == "o2"
+
+
+def test_what_is_left_tells_nothing_of_a_total_that_a_modify_may_have_changed():
+    ledger = Ledger("toy")
+    new = execution(exec_type=ExecType.NEW, status=OrdStatus.NEW, quantity=Decimal(5), leaves_quantity=Decimal(5))
+    ledger.apply(new, 0)
+    ledger.gap()
+    fill = execution(exec_type=ExecType.TRADE, last_quantity=Decimal(1), trade_id="t1", leaves_quantity=Decimal(2))
+    ledger.apply(fill, 0)
+    assert ledger.find("o1").state.cum_quantity == 0, "as far as it was known, and not the 3 that 5 less 2 would be"
+    ledger.apply(execution(status=OrdStatus.NEW, quantity=Decimal(3), leaves_quantity=Decimal(2)), 0, listed=True)
+    assert (ledger.find("o1").state.quantity, ledger.find("o1").state.cum_quantity) == (3, 1)
