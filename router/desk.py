@@ -150,8 +150,14 @@ class Desk:
         self._sticky.hold(operation, entry)
         placer = self._placing.get(entry)
         if placer is None or placer in self._doubts or not placer.is_awaited:
-            self._sticky.doubted(entry)
+            self._unstick(entry)
         return future
+
+    def _unstick(self, entry: Entry) -> None:
+        """Its submit is in doubt: the held cancel may go by client id, unless that names another live order as well."""
+        others = self.ledger.named(entry.state.client_order_id or "")
+        if not any(other.is_live and other is not entry for other in others):
+            self._sticky.doubted(entry)
 
     def _withdraw(self, entry: Entry) -> bool:
         """A submit that still waits for the connection or the pace is not sent."""
@@ -425,7 +431,7 @@ class Desk:
         if isinstance(operation.command, Cancel):
             return cancel_report(operation, operation.command, reply, self.ledger, self._settle(operation, reply))
         if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):
-            self._sticky.doubted(operation.subject)
+            self._unstick(operation.subject)
         return submit_report(operation, reply, self._settle(operation, reply))
 
     def _settle(self, operation: Operation, reply: Reply) -> Callable[[float | None], Awaitable[Any]] | None:

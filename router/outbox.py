@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A command goes as soon as the connection and the pace allow it, and nothing of its own line is before it.
+1. A command goes as soon as the connection and the pace allow it, and nothing of its own line is before it. No submit goes while a
+   cancel waits for the same budget.
 2. One that nobody wants any more never goes.
 3. What the venue did not execute comes back to the head of its line.
 4. One timer, for the line that may go next; none while nothing waits for the pace.
@@ -43,18 +44,21 @@ class Outbox:
     def put(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """Write it now if it may go, else keep it. ahead: at the head of its line."""
         lane = lane_of(operation)
-        line = self._lines[lane]
         now = asyncio.get_running_loop().time()
-        obstacle = self._obstacle(lane)
-        if not (line or obstacle) and self._pacer.wait(lane, wire.weight, now) <= 0:
+        if not (len(self) or self._obstacle(lane)) and self._pacer.wait(lane, wire.weight, now) <= 0:
             self._go(lane, operation, wire, now)
-            return
-        operation.waits_for = operation.waits_for or obstacle or f"it waited for {self._pacer.describe(lane)}"
-        line[operation] = wire
+        else:
+            self.keep(operation, wire, ahead=ahead)
+            self.flush()
+
+    def keep(self, operation: Operation, wire: Wire, *, ahead: bool) -> None:
+        """Put it in its line, without looking whether anything may go."""
+        lane = lane_of(operation)
+        why = self._obstacle(lane) or f"it waited for {self._pacer.describe(lane)}"
+        operation.waits_for = operation.waits_for or why
+        self._lines[lane][operation] = wire
         if ahead:
-            line.move_to_end(operation, last=False)
-        if self._timer is None or ahead:
-            self._arm(now)
+            self._lines[lane].move_to_end(operation, last=False)
 
     def discard(self, operation: Operation) -> None:
         self._lines[lane_of(operation)].pop(operation, None)
@@ -75,17 +79,23 @@ class Outbox:
     def flush(self) -> None:
         """Write what may go now."""
         now = asyncio.get_running_loop().time()
-        for lane, line in self._lines.items():
-            while line and not self._obstacle(lane):
-                operation, wire = next(iter(line.items()))
-                if operation.is_wanted and self._pacer.wait(lane, wire.weight, now) > 0:
-                    break
-                del line[operation]
-                if operation.is_wanted:
-                    self._go(lane, operation, wire, now)
-                else:
-                    operation.fail(operation.waits_for or "nobody waited for it any more")
+        for lane in self._lines:
+            if lane is Lane.SUBMIT and self._lines[Lane.CANCEL] and self._pacer.is_shared(Lane.CANCEL, lane):
+                break
+            self._flush(lane, now)
         self._arm(now)
+
+    def _flush(self, lane: Lane, now: float) -> None:
+        line = self._lines[lane]
+        while line and not self._obstacle(lane):
+            operation, wire = next(iter(line.items()))
+            if operation.is_wanted and self._pacer.wait(lane, wire.weight, now) > 0:
+                return
+            del line[operation]
+            if operation.is_wanted:
+                self._go(lane, operation, wire, now)
+            else:
+                operation.fail(operation.waits_for or "nobody waited for it any more")
 
     def _go(self, lane: Lane, operation: Operation, wire: Wire, now: float) -> None:
         self._pacer.spend(lane, wire.weight, now)
@@ -93,14 +103,18 @@ class Outbox:
 
     def _arm(self, now: float) -> None:
         """Look again when the pace lets the next one go. What waits for the connection is looked at when that changes."""
-        self._disarm()
         rests = [
             self._pacer.wait(lane, next(iter(line.values())).weight, now)
             for lane, line in self._lines.items()
             if line and not self._obstacle(lane)
         ]
-        if rests:
-            self._timer = asyncio.get_running_loop().call_at(now + max(GRAIN, min(rests)), self.flush)
+        if not rests:
+            self._disarm()
+            return
+        due = now + max(GRAIN, min(rests))
+        if self._timer is None or not now < self._timer.when() <= due:
+            self._disarm()
+            self._timer = asyncio.get_running_loop().call_at(due, self.flush)
 
     def _disarm(self) -> None:
         if self._timer is not None:

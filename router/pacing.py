@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 __all__ = ["Budget", "Lane", "Pacer"]
 
@@ -33,8 +33,8 @@ RESERVED = {Lane.CANCEL: 0.0, Lane.READ: 0.1, Lane.SUBMIT: 0.2}
 class Budget:
     """units that may be spent in seconds."""
 
-    units: float
-    seconds: float
+    units: float = field(converter=float)
+    seconds: float = field(converter=float)
 
     def __attrs_post_init__(self) -> None:
         if not (self.units > 0 and self.seconds > 0):
@@ -64,9 +64,7 @@ class _Bucket:
             return rest
         self.refill(now)
         floor = reserved * self.budget.units
-        missing = (
-            min(weight, self.budget.units - floor) + floor - self.left
-        )  # one too heavy to fit waits for a full one
+        missing = min(weight + floor, self.budget.units) - self.left  # one that is too heavy waits for a full budget
         return max(rest, missing * self.budget.seconds / self.budget.units)
 
     def refill(self, now: float) -> None:
@@ -117,6 +115,10 @@ class Pacer:
                 bucket.refill(now)
                 found[str(lane)] = max(0.0, bucket.left - RESERVED[lane] * bucket.budget.units)
         return found
+
+    def is_shared(self, one: Lane, other: Lane) -> bool:
+        """Whether two lanes have one budget."""
+        return self._buckets[one] is self._buckets[other]
 
     def describe(self, lane: Lane) -> str:
         """Why a message of this lane has to wait, for whoever asks what it waits for."""

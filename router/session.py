@@ -202,7 +202,7 @@ class Session:
         again, self._again = self._again, {}
         for operation, wire in reversed(again.items()):
             if operation.phase is Phase.WRITTEN:
-                self._outbox.put(operation, wire, ahead=True)
+                self._outbox.keep(operation, wire, ahead=True)
         if self._link is not None and self._link.state is SessionState.FATAL:
             self._outbox.fail(self._not_connected())
         self._outbox.flush()
@@ -278,7 +278,7 @@ class Session:
     # -- the session's own requests
 
     async def ask(self, wire: Wire, timeout: float) -> Answer | Snapshot:
-        """Send a request of ours and wait for its answer. Raises TransportError, Garbled or VenueError."""
+        """A part of a greeting, which is outside the rate budget. Raises TransportError, Garbled or VenueError."""
         return await self._asker.ask(wire, timeout)
 
     async def read(self, since: float) -> Reading:

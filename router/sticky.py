@@ -4,8 +4,8 @@ Rules:
 
 1. The moment the venue's id of the order is known, the cancel goes out by it, whoever still waits.
 2. A submit that was refused, or never sent, ends the cancel: nothing is there to be cancelled.
-3. When the submit is in doubt, the cancel goes out by client id, where the venue can; else it is held on. "No such order" is
-   then too early to mean anything: it is held on as well.
+3. When the submit is in doubt, the cancel goes out by client id, where the venue can and no other live order is known by it;
+   else it is held on. "No such order" is then too early to mean anything: it is held on as well.
 4. A caller whose deadline comes hears UNKNOWN, "held".
 """
 
