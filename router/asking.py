@@ -71,8 +71,8 @@ class Asker:
             return await self._ask_by_http(wire, pending, answer)
         if self._link.socket is None:
             raise TransportError(self._link.describe(), sent=False)
+        self._link.socket.send(wire.body)  # first: what could not be sent must not wait for an answer
         self._outstanding.add(pending)
-        self._link.socket.send(wire.body)
         await asyncio.wait([answer], timeout=timeout)
         if not answer.done():
             pending.abandoned = True
@@ -162,6 +162,9 @@ class Asker:
             raise CannotExpress(f"{self._name} has no cancel-all of its own")
         if not self._link.is_up:
             raise TransportError(self._link.describe(), sent=False)
+        rest = self._pacer.wait(Lane.CANCEL, wire.weight, asyncio.get_running_loop().time())
+        if rest > timeout:
+            raise TransportError(f"it would have to wait for {self._pacer.describe(Lane.CANCEL)}", sent=False)
         await self._turn(Lane.CANCEL, wire)
         answer = await self.ask(wire, timeout)
         assert isinstance(answer, Answer)  # noqa: S101 - its keys are no query's

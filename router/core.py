@@ -144,11 +144,9 @@ class Router:
         latest; each venue works by itself, and one that fails holds up no other. It says nothing of positions, and
         protective stops go too. Raises only for mistakes of the caller.
         """
-        if scope not in {"account", "own"}:
-            raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
-        desks = list(self._desks.values()) if venue is None else [self._desk(venue)]
-        due = asyncio.get_running_loop().time() + (_deadline(deadline) or 0.0)
-        parts = [MassCancel(self._desk(desk.name), symbol, own=scope == "own", due=due).run() for desk in desks]
+        desks, seconds = self._scope(venue, scope), _deadline(deadline) or 0.0
+        due = asyncio.get_running_loop().time() + seconds
+        parts = [MassCancel(desk, symbol, own=scope == "own", due=due).run() for desk in desks]
         results = await asyncio.gather(*parts, return_exceptions=True)
         return MassCancelReport(
             venues={desk.name: _part(desk, result) for desk, result in zip(desks, results, strict=True)}
@@ -171,7 +169,10 @@ class Router:
         limit = _deadline(seconds)
         if limit is None:
             raise TypeError("deadman() needs the seconds after which it fires")
-        switch = DeadMan(limit, partial(self.cancel_all, venue, symbol, scope=scope, deadline=deadline))
+        self._scope(venue, scope)  # a mistake must not wait for the day on which it fires
+        _deadline(deadline)
+        fire = partial(self.cancel_all, venue, symbol, scope=scope, deadline=deadline)
+        switch = DeadMan(limit, fire, self._switches.discard)
         self._switches.add(switch)
         return switch
 
@@ -232,6 +233,12 @@ class Router:
     def _publish(self, event: Event) -> None:
         for stream in self._streams:
             stream.put(event)
+
+    def _scope(self, venue: str | None, scope: str) -> list[Desk]:
+        """The venues that a cancel_all is about."""
+        if scope not in {"account", "own"}:
+            raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
+        return [self._desk(name) for name in (self._desks if venue is None else [venue])]
 
     def _desk(self, venue: str) -> Desk:
         desk = self._desks.get(venue)

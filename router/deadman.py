@@ -21,10 +21,15 @@ __all__ = ["DeadMan"]
 
 
 class DeadMan:
-    """One switch, armed when it is made. Made by Router.deadman(); also a context manager, which disarms it on leaving."""
+    """One switch, armed when it is made. over: told when it never will fire any more. Made by Router.deadman(); also a context manager, which disarms it on leaving."""
 
-    def __init__(self, seconds: float, fire: Callable[[], Coroutine[Any, Any, MassCancelReport]]) -> None:
-        self._seconds, self._fire = seconds, fire
+    def __init__(
+        self,
+        seconds: float,
+        fire: Callable[[], Coroutine[Any, Any, MassCancelReport]],
+        over: Callable[[DeadMan], None] = lambda _: None,
+    ) -> None:
+        self._seconds, self._fire, self._tell_over = seconds, fire, over
         self._loop = asyncio.get_running_loop()
         self._fed = self._loop.time()
         self._firing: asyncio.Task[MassCancelReport] | None = None
@@ -55,6 +60,8 @@ class DeadMan:
 
     def feed(self) -> None:
         """Still alive. Raises SwitchFired when it was too late."""
+        if self.armed and self._loop.time() - self._fed >= self._seconds:
+            self._go_off()  # the loop stood still, and the timer has not had its turn yet
         if self.fired:
             raise SwitchFired(f"the dead man's switch was not fed for {self._seconds:g} s, and cancel_all ran")
         self._fed = self._loop.time()
@@ -62,6 +69,8 @@ class DeadMan:
     def disarm(self) -> None:
         """Never fire."""
         self._over.set()
+        if not self.fired:
+            self._tell_over(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -85,5 +94,9 @@ class DeadMan:
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._look)
         else:
-            self.disarm()
-            self._firing = self._loop.create_task(self._fire())
+            self._go_off()
+
+    def _go_off(self) -> None:
+        self._firing = self._loop.create_task(self._fire())
+        self._firing.add_done_callback(lambda _: self._tell_over(self))
+        self.disarm()

@@ -50,7 +50,7 @@ class Desk:
     def __init__(self, name: str, adapter: Adapter, publish: Callable[[Event], None], *, kill: bool = False) -> None:
         self.name = name
         self.adapter = adapter
-        self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades)
+        self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades, kinds=adapter.spec.cancel_kinds)
         self._publish = publish
         self._kill = kill
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
@@ -58,6 +58,8 @@ class Desk:
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
         self._gates: list[str | None] = []
+        self.watchers: list[Callable[[Event], None]] = []
+        """Who else is told of each Event."""
         self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
         self._doubts: WeakSet[Operation] = WeakSet()
         self._reconsidering = False
@@ -272,6 +274,9 @@ class Desk:
 
     def placing(self, symbol: str | None) -> list[Operation]:
         """Submits and replaces that are neither answered nor settled."""
+        for operation, entry in list(self._replacing.items()):
+            if not (entry.is_live or operation.is_awaited):  # what has ended is not modified any more
+                del self._replacing[operation]
         under_way = [(operation, entry) for entry, operation in self._placing.items()]
         under_way += self._replacing.items()
         return [operation for operation, entry in under_way if symbol in {None, entry.state.symbol}]
@@ -359,6 +364,8 @@ class Desk:
         event = self.ledger.apply(execution, time.time(), asked=asked, listed=listed)
         if event is not None:
             self._publish(event)
+            for watcher in self.watchers:
+                watcher(event)
             self._reconsider_soon()
 
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
@@ -384,7 +391,8 @@ class Desk:
         if reading is self._absorbed:
             return
         self._absorbed = reading
-        for row in news(self.ledger, reading):
+        asked = {cancel.id for cancel in self._cancels}
+        for row in news(self.ledger, reading, asked):
             self.apply(row, asked=False, listed=True)
 
     def _reconsider_soon(self) -> None:

@@ -54,9 +54,10 @@ _KINDS = {
 }
 
 
-def natural_kind(order_type: OrderType) -> IdKind:
-    """What the venue's id of such an order names."""
-    return _KINDS.get(order_type, IdKind.ORDER)
+def natural_kind(order_type: OrderType, able: frozenset[IdKind]) -> IdKind:
+    """What the venue's id of such an order names; able: the kinds that the venue tells apart."""
+    kind = _KINDS.get(order_type, IdKind.ORDER)
+    return kind if kind in able else IdKind.ORDER
 
 
 @define(eq=False)
@@ -92,8 +93,9 @@ class Entry:
 class Ledger:
     """The orders of one venue, by id and by client id."""
 
-    def __init__(self, venue: str, *, tells_trades: bool = True) -> None:
+    def __init__(self, venue: str, *, tells_trades: bool = True, kinds: frozenset[IdKind] = frozenset(IdKind)) -> None:
         self.venue = venue
+        self._kinds = kinds
         self._tells_trades = tells_trades
         self.changes = 0
         self._by_id: dict[str, Entry] = {}
@@ -133,7 +135,7 @@ class Ledger:
             venue=self.venue,
             order_id=None,
             client_order_id=order.client_order_id,
-            kind=natural_kind(order.type),
+            kind=natural_kind(order.type, self._kinds),
             symbol=order.symbol,
             side=order.side,
             type=order.type,

@@ -11,6 +11,7 @@ page came meanwhile, the unanswered ones are forgotten, and the next page counts
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from itertools import zip_longest
@@ -21,6 +22,8 @@ from router.errors import ReadFailed, RouterError, VenueError
 from router.venue import Execution, Reading, Snapshot
 
 __all__ = ["Reader"]
+
+log = logging.getLogger("router.session")
 
 MAX_PAGES = 1000
 TORN_READS = 3
@@ -88,6 +91,9 @@ class Reader:
                     rows = await self._whole()
                 except RouterError as error:
                     self._failed(error, asked)
+                except Exception as error:
+                    log.exception("%s: a mistake of ours in a read", self._venue)
+                    self._failed(ReadFailed(self._venue, type(error).__name__), asked)
                 else:
                     self._tell(Reading(asked=min(asked, self._at_most), rows=rows, changes=changes))
                     self._at_most = math.inf

@@ -6,6 +6,8 @@ list has ended, or has not arrived there yet; which of the two, and how, only a 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from router.ledger import Ledger
 from router.model import IdKind
 from router.report import OrderState
@@ -14,9 +16,17 @@ from router.venue import Execution, Reading
 __all__ = ["missing", "news"]
 
 
-def news(ledger: Ledger, reading: Reading) -> list[Execution]:
-    """The rows to be applied."""
-    return [row for row in reading.rows if not ledger.is_newer(reading, row)]
+def news(ledger: Ledger, reading: Reading, asked: Collection[str]) -> list[Execution]:
+    """The rows to be applied. asked: ids that somebody asks about; of others, what ended before it was known is no news."""
+    return [
+        row
+        for row in reading.rows
+        if not ledger.is_newer(reading, row) and (row.order_id in asked or _is_ours_or_open(ledger, row))
+    ]
+
+
+def _is_ours_or_open(ledger: Ledger, row: Execution) -> bool:
+    return row.status is None or not row.status.is_terminal or ledger.find(row.order_id) is not None
 
 
 def missing(ledger: Ledger, reading: Reading, listed: frozenset[IdKind]) -> list[OrderState]:

@@ -25,6 +25,8 @@ from router.report import CancelReport, OrdRejReason, OrdStatus, Origin, Outcome
 
 __all__ = ["replace_natively", "replace_with_gap"]
 
+SHORTEST = 0.001  # seconds; a deadline must be more than none
+
 
 async def replace_natively(desk: Desk, replace: Replace, deadline: float | None) -> SubmitReport:
     """The venue's own way, or NOT_SENT."""
@@ -56,7 +58,7 @@ async def replace_with_gap(desk: Desk, replace: Replace, deadline: float | None)
 async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) -> SubmitReport:
     """The old order is gone: place what is provably left."""
     assert entry.order is not None  # noqa: S101 - replace_with_gap looked
-    filled = await _filled(desk, entry)
+    filled = await _filled(desk, entry, due)
     if filled is None:
         text = f"{desk.name}: cancelled, and not placed anew: what it had filled could not be learnt"
         return _report(replace, entry, Outcome.REFUSED, text)
@@ -66,6 +68,9 @@ async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) ->
         why = f"it had filled {plain(filled)}, so nothing was left" if left <= 0 else "the deadline was over"
         return _report(replace, entry, Outcome.REFUSED, f"{desk.name}: cancelled, and not placed anew: {why}")
     report = await desk.submit(renewed(entry.order, replace, left), rest)
+    if report.outcome is Outcome.NOT_SENT:
+        text = f"{desk.name}: cancelled, and not placed anew: {report.text}"
+        return _report(replace, entry, Outcome.REFUSED, text)
     note = f"the old order was cancelled after {plain(filled)} had filled"
     return evolve(report, request=replace, text="; ".join(filter(None, (report.text, note))))
 
@@ -76,10 +81,10 @@ async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: fl
         return _report(
             replace, entry, Outcome.NOT_SENT, f"{desk.name}: its terms are not known: it was not placed here"
         )
-    try:
-        desk.absorb(await desk.adapter.read(asyncio.get_running_loop().time()))
-    except VenueError as error:
-        text = f"{desk.name}: what it has filled could not be read, and so not what is left: {error.text}"
+    due = asyncio.get_running_loop().time() + (desk.adapter.deadline if deadline is None else deadline)
+    unread = await _read(desk, due)
+    if unread:
+        text = f"{desk.name}: what it has filled could not be read, and so not what is left: {unread}"
         return _report(replace, entry, Outcome.NOT_SENT, text)
     if not entry.is_live or entry.state.cum_quantity is None:
         return _report(replace, entry, Outcome.NOT_SENT, f"{desk.name}: the order is {entry.state.status} now")
@@ -91,7 +96,7 @@ async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: fl
         order = desk.adapter.replacement(renewed(entry.order, replace, left), entry.state.order_id)
     except CannotExpress as error:
         return _report(replace, entry, Outcome.NOT_SENT, str(error))
-    report = await desk.submit(order, deadline)
+    report = await desk.submit(order, max(SHORTEST, due - asyncio.get_running_loop().time()))
     if report.outcome is Outcome.CONFIRMED:
         desk.replaced(entry)
     return evolve(report, request=replace)
@@ -123,15 +128,24 @@ def _find(desk: Desk, replace: Replace) -> Entry | None:
     return desk.ledger.find(target.id)
 
 
-async def _filled(desk: Desk, entry: Entry) -> Decimal | None:
+async def _read(desk: Desk, due: float) -> str:
+    """Take the open orders into the ledger, by `due` (monotonic). Returns why they could not be read, or ""."""
+    try:
+        async with asyncio.timeout_at(due):
+            desk.absorb(await desk.adapter.read(asyncio.get_running_loop().time()))
+    except VenueError as error:
+        return error.text
+    except TimeoutError:
+        return "it took too long"
+    return ""
+
+
+async def _filled(desk: Desk, entry: Entry, due: float) -> Decimal | None:
     """What a cancelled order had filled, if that is certain."""
     if entry.state.kind is IdKind.STOP_ORDER and not entry.trades:
         return Decimal(0)  # a stop that was cancelled while it waited has not traded
     if not entry.exact and desk.adapter.spec.lists:
-        try:
-            desk.absorb(await desk.adapter.read(asyncio.get_running_loop().time()))
-        except VenueError:
-            return None
+        await _read(desk, due)
     return entry.state.cum_quantity if entry.exact else None
 
 

@@ -101,6 +101,7 @@ class Session:
         self._outbox = Outbox(self._pacer, self._obstacle, self._write)
         self._again: dict[Operation, Wire] = {}
         self._nameless = False
+        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
@@ -132,9 +133,14 @@ class Session:
             raise
 
     async def close(self) -> None:
-        if self._link is None:
-            return
-        link, self._link = self._link, None
+        """Disconnect. Once begun it is finished, also when the caller goes away."""
+        if self._link is not None:
+            link, self._link = self._link, None
+            self._closing = asyncio.get_running_loop().create_task(self._shut(link))
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    async def _shut(self, link: Link) -> None:
         self._tell_closed()
         await self._asker.close()
         await self._bearer.close()

@@ -10,7 +10,8 @@ Rules:
 3. An order that a read no longer shows is gone, not cancelled: a look-up or an event tells which. A received cancel of it is
    CONFIRMED without them only when the quiet period is over and every trade since the order was new has been seen.
 4. A submit is settled by a late answer, an event, or a read that shows its order. It was not placed (REFUSED, by the ROUTER)
-   when after the quiet period neither the open orders nor a look-up by client id know it, twice.
+   when after the quiet period neither the open orders nor a look-up by client id know it, twice. A replace was not made when
+   after the quiet period the order is listed with its old terms, twice.
 5. Whatever a repeat is told, the first attempt may have been executed: "no such order" is then "gone, cause unknown", and no
    other refusal is final, unless it says what became of the order.
 6. settle() always comes back; when nothing could tell, it is UNKNOWN still, and says what was looked at.
@@ -26,7 +27,7 @@ from typing import Any
 from router import verdicts
 from router.errors import VenueError
 from router.ledger import Entry, Ledger
-from router.model import Cancel, IdKind, Order
+from router.model import Cancel, IdKind, Order, OrderType
 from router.operation import Operation, Phase, Reply
 from router.redact import Sealed
 from router.report import CancelReport, ExecType, OrderState, OrdStatus, Origin, Outcome, Replace
@@ -204,20 +205,24 @@ class Settler:
                 case Cancel():
                     await self._cancelled(operation, operation.command, left, quiet=quiet)
                 case Replace():
-                    self._replaced(operation, operation.command, left)
+                    self._replaced(operation, operation.command, left, quiet=quiet)
 
-    def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution]) -> None:
+    def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution], *, quiet: bool) -> None:
         if any(_carries(row, replace) for row in left):
             operation.finish(verdicts.done(Outcome.CONFIRMED, "read back with the new terms"))
+        elif left and quiet:
+            operation.denials += 1
+            operation.note(f"still open with its old terms at {verdicts.clock()} UTC")
+            if operation.denials >= LOOKS:
+                operation.finish(verdicts.not_replaced(operation))
 
     async def _sought(self, operation: Operation, order: Order, left: Sequence[Execution], *, quiet: bool) -> None:
         """A submit whose order the ledger has not recognised in what was read."""
         if left:  # client ids need not be unique: it may be this order, and it may be another
             operation.note("an order with its client id is open, and nothing tells whether it is this one")
             return
-        found = await self._adapter.lookup(
-            Cancel(order.venue, order.client_order_id, IdKind.CLIENT_ORDER, order.symbol)
-        )
+        kind = IdKind.CLIENT_TWAP if order.type is OrderType.TWAP else IdKind.CLIENT_ORDER
+        found = await self._adapter.lookup(Cancel(order.venue, order.client_order_id, kind, order.symbol))
         self.by_ledger(operation)
         if not quiet or operation.phase is not Phase.WRITTEN:
             return

@@ -11,7 +11,7 @@ from router.redact import Sealed
 from router.report import CxlRejReason, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 from router.venue import Answer
 
-__all__ = ["answered", "clock", "done", "is_not_found", "is_too_late", "not_placed", "too_late"]
+__all__ = ["answered", "clock", "done", "is_not_found", "is_too_late", "not_placed", "not_replaced", "too_late"]
 
 
 def answered(answer: Answer, raw: Sealed, command: Order | Cancel | Replace) -> Reply:
@@ -54,6 +54,17 @@ def not_placed(operation: Operation) -> Reply:
         origin=Origin.ROUTER,
         text="; ".join(["not placed: the venue does not know the order", *operation.notes]),
         status=OrdStatus.REJECTED,
+        order_reason=OrdRejReason.OTHER,
+        answered_at=datetime.now(UTC),
+    )
+
+
+def not_replaced(operation: Operation) -> Reply:
+    """The venue shows the order as it was, with everything that was looked at."""
+    return Reply(
+        outcome=Outcome.REFUSED,
+        origin=Origin.ROUTER,
+        text="; ".join(["not replaced", *operation.notes]),
         order_reason=OrdRejReason.OTHER,
         answered_at=datetime.now(UTC),
     )

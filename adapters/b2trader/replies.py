@@ -250,7 +250,9 @@ def _filled(row: Row, status: OrdStatus) -> Decimal | None:
 
     A cancelled order without a remainder contradicts itself, and so does a remainder above the request: they tell nothing.
     """
-    if row.requested_amount is None or row.remaining_amount is None or row.remaining_amount > row.requested_amount:
+    if row.requested_amount is None or row.remaining_amount is None:
+        return None
+    if not 0 <= row.remaining_amount <= row.requested_amount:
         return None
     if not row.remaining_amount and status is not OrdStatus.FILLED:
         return None

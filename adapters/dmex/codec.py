@@ -92,7 +92,9 @@ class DmexCodec(Codec):
                 return self._cancel(command)
             case Order():
                 return self._create(command)
-        raise CannotExpress(f"{command.venue} has no command that changes an order; a new one takes its place (replace_hash)")
+        raise CannotExpress(
+            f"{command.venue} has no command that changes an order; a new one takes its place (replace_hash)"
+        )
 
     def replacement(self, order: Order, replaces: str) -> Order:
         """The venue cancels the order of `replace_hash` and creates the new one in one step."""

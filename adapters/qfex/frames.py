@@ -198,7 +198,7 @@ def _refused(row: OrderRow) -> Answer:
     return _answer(
         row,
         keys + asked,
-        rivals=frozenset({CANCEL, CANCEL_SET, QUERY, MODIFY} if ADD in verbs else {CANCEL, CANCEL_SET, QUERY}),
+        rivals=frozenset({CANCEL, CANCEL_SET, QUERY, MODIFY}),
         outcome=Outcome.REFUSED,
         cancel_reason=refusal.cancel_reason,
         order_reason=refusal.order_reason,

@@ -43,7 +43,7 @@ _ADD = frozenset({"add"})
 _MODIFY = frozenset({"modify"})
 _TERMS = frozenset({"modify", "add"})  # an order's terms can be wrong in either
 _ANY = frozenset({"cancel", "modify", "add", "cancel_set"})
-_CANCEL = frozenset({"cancel", "cancel_set", "modify"})
+_CANCEL = frozenset({"cancel", "cancel_set"})
 
 _LIMIT = Refusal(_TERMS, OrdRejReason.ORDER_EXCEEDS_LIMIT)
 _QUANTITY = Refusal(_TERMS, OrdRejReason.INCORRECT_QUANTITY)

@@ -96,7 +96,9 @@ class Http:
                 return Frame(body=body, wire=wire, status=response.status, headers=names)
         except TimeoutError:
             raise TransportError("no answer within the time-out of the request", sent=state.sent) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except TransportError:
+            raise
+        except Exception as error:  # noqa: BLE001 - aiohttp has been seen to raise a bare RuntimeError
             raise TransportError(redact(str(error)) or type(error).__name__, sent=state.sent) from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:

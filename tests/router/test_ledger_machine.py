@@ -61,7 +61,7 @@ class Real:
         return Execution(
             exec_type=exec_type,
             order_id=self.id,
-            kind=natural_kind(self.type) if self.type is OrderType.STOP else kind,
+            kind=natural_kind(self.type, frozenset(IdKind)) if self.type is OrderType.STOP else kind,
             status=status,
             client_order_id=client_id,
             symbol=self.symbol,
@@ -290,7 +290,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if waiting:
             entry = waiting[0].submit
             stranger = self.ledger.find(execution.order_id)
-            if self.ledger.bind(entry, execution.order_id, natural_kind(real.type)):
+            if self.ledger.bind(entry, execution.order_id, natural_kind(real.type, frozenset(IdKind))):
                 waiting[0].submit = None
                 self._own(entry, real, execution.order_id)
                 self._merge(entry, stranger)
