@@ -48,14 +48,22 @@ class Exchange:
         self._spec, self._link, self._bearer = spec, link, bearer
         self._redact, self._take, self._broken = redact, take, broken
         self._tasks: dict[asyncio.Task[None], Operation] = {}
+        self._repeating: set[Operation] = set()
 
     def start(self, operation: Operation, wire: Wire) -> None:
         """Send a command in a task of its own; over a new connection if it was sent before."""
-        work = self._run(operation, wire, fresh=operation.attempts > 0)
-        task = asyncio.get_running_loop().create_task(work)
+        fresh = operation.attempts > 0
+        task = asyncio.get_running_loop().create_task(self._run(operation, wire, fresh=fresh))
+        if fresh:
+            self._repeating.add(operation)
+            task.add_done_callback(lambda _: self._repeating.discard(operation))
         operation.waits_for = operation.waits_for or "no connection by the deadline"
         self._tasks[task] = operation
         task.add_done_callback(self._tasks.pop)
+
+    def is_repeating(self, operation: Operation) -> bool:
+        """Whether a repeat of it has been started, and not ended."""
+        return operation in self._repeating
 
     def abandon(self, operation: Operation) -> None:
         """The operation is done: an attempt that has not left must not leave any more."""
@@ -114,7 +122,7 @@ class Exchange:
             try:
                 return await self.request(wire, lambda: self._wrote(operation), fresh=fresh)
             except TransportError as error:
-                if error.sent or not (fresh and operation.is_awaited):
+                if error.sent or not (fresh and operation.is_sought):
                     raise
             await asyncio.sleep(REPEAT_PAUSE)
 

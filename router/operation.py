@@ -136,6 +136,11 @@ class Operation:
         return any(not caller.future.done() for caller in self._callers)
 
     @property
+    def is_sought(self) -> bool:
+        """Whether anybody would hear of it: a caller who waits, or one who settles it."""
+        return self.is_awaited or bool(self._observers)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it may still be written: somebody waits, it is sticky, or it is the repeat of what was written."""
         return self.phase is not Phase.DONE and (self.sticky or self.attempts > 0 or self.is_awaited)

@@ -41,6 +41,9 @@ class Outbox:
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
+    def __contains__(self, operation: Operation) -> bool:
+        return operation in self._lines[lane_of(operation)]
+
     def put(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """Write it now if it may go, else keep it. ahead: at the head of its line."""
         lane = lane_of(operation)

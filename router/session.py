@@ -233,9 +233,22 @@ class Session:
     def watch(self, operation: Operation) -> None:
         self._deadlines.watch(operation)
 
+    @property
+    def is_away(self) -> bool:
+        return self._link is not None and self._link.state in {SessionState.CONNECTING, SessionState.BACKING_OFF}
+
+    def is_due(self, operation: Operation) -> bool:
+        kept = operation in self._again or operation in self._outbox
+        return kept or (operation.attempts == 1 and self._exchange.is_repeating(operation))
+
     def repeat(self, operation: Operation) -> None:
         """Rule 5, for what nobody waited for when its HTTP request ended, or has not ended yet."""
-        if self._link is None or operation.phase is not Phase.WRITTEN or operation.attempts != 1:
+        if (
+            self._link is None
+            or operation.phase is not Phase.WRITTEN
+            or operation.attempts != 1
+            or self.is_due(operation)
+        ):
             return
         wire = self._codec.encode(operation.command, time.time())
         if wire.effect is Effect.IDEMPOTENT and wire.via is Via.HTTP:

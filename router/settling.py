@@ -166,9 +166,10 @@ class Settler:
         looks, step = 0, FIRST_PAUSE
         while operation.phase is not Phase.DONE and looks < LOOKS and not self._is_spent(operation):
             quiet = self._is_quiet(operation)
+            told = not self._adapter.is_away
             if self._adapter.spec.lists:
-                await self._inspect(operation, _now())
-            looks += quiet
+                told = await self._inspect(operation, _now())
+            looks += quiet and told and not self._adapter.is_due(operation)
             rest = self._quiet_at(operation) - _now()
             await _pause(operation, min(step, rest) if rest > 0 else step)
             step = min(step * 2, LONGEST_PAUSE)
@@ -185,16 +186,16 @@ class Settler:
 
     # -- reading
 
-    async def _inspect(self, operation: Operation, since: float) -> None:
-        """Read the open orders, and let them tell what they can."""
+    async def _inspect(self, operation: Operation, since: float) -> bool:
+        """Read the open orders, and let them tell what they can. False: the venue is away, which tells nothing."""
         quiet = self._is_quiet(operation)
         try:
             reading = await self._adapter.read(since)
         except VenueError as error:
             operation.note(error.text)
-            return
+            return not self._adapter.is_away
         if operation.phase is not Phase.WRITTEN:
-            return
+            return True
         self._absorb(reading)
         self.by_ledger(operation)
         left = self._adapter.remaining(operation.command, reading.rows)
@@ -206,6 +207,7 @@ class Settler:
                     await self._cancelled(operation, operation.command, left, quiet=quiet)
                 case Replace():
                     self._replaced(operation, operation.command, left, quiet=quiet)
+        return True
 
     def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution], *, quiet: bool) -> None:
         if any(_carries(row, replace) for row in left):

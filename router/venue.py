@@ -323,10 +323,11 @@ def concerns(command: Command, row: Execution) -> bool:
 
 def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
     """Decode the whole frame, or raise Garbled: the one place where a codec's exceptions end."""
-    if too_deep(frame.body):
+    fault = _fault(frame.body)
+    if fault:
         if frame.wire is None:
-            raise Garbled(f"a frame of {len(frame.body)} bytes is nested deeper than {MAX_DEPTH}")
-        frame = evolve(frame, body=b"<too deep>")  # the status code decides all the same
+            raise Garbled(f"a frame of {len(frame.body)} bytes is {fault}")
+        frame = evolve(frame, body=b"<unreadable>")  # the status code decides all the same
     try:
         items = list(codec.decode(frame, now))
         for item in items:
@@ -334,6 +335,15 @@ def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
     except Exception as error:
         raise Garbled(f"{type(error).__name__} while reading a frame of {len(frame.body)} bytes") from error
     return items
+
+
+def _fault(body: bytes) -> str:
+    """Why a body is not even to be parsed, or ""."""
+    try:
+        body.decode()  # a parser may not look at what it skips, and a spoilt name there changes what the rest means
+    except UnicodeDecodeError:
+        return "no text"
+    return f"nested deeper than {MAX_DEPTH}" if too_deep(body) else ""
 
 
 _NUMBERS = ("quantity", "price", "stop_price", "leaves_quantity", "cum_quantity", "last_quantity", "last_price")
@@ -449,8 +459,15 @@ class Adapter(Protocol):
     def replacement(self, order: Order, replaces: str) -> Order:
         """As Codec.replacement. Raises CannotExpress."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether there is no connection now, and one is being sought."""
+
     def repeat(self, operation: Operation) -> None:
         """Send a command in doubt once more, if that is due and can do nothing new."""
+
+    def is_due(self, operation: Operation) -> bool:
+        """Whether such a repeat is still to go out."""
 
     async def cancel_all(self, timeout: float) -> Answer:
         """Give the venue's own cancel-all command once, as Spec.mass_cancels says; the venue's answer to the command.

@@ -46,17 +46,22 @@ class FaultProxy:
     _chance: Random = field(init=False, repr=False, default=Factory(lambda self: Random(self.seed), takes_self=True))  # noqa: S311 - where to break is no secret
     _flowing: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
     _news: asyncio.Condition = field(factory=asyncio.Condition, init=False, repr=False)
+    _reserve: socket.socket | None = field(default=None, init=False, repr=False)
+    """Keeps the port while nothing listens on it."""
     _listener: socket.socket | None = field(default=None, init=False, repr=False)
     _relays: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = field(factory=dict, init=False, repr=False)
 
     async def __aenter__(self) -> Self:
         self.heal()
+        self._reserve = self._bound()
         self.accept()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
         self.reset()
+        if self._reserve is not None:
+            self._reserve.close()
         await asyncio.gather(*self._relays, return_exceptions=True)
 
     # -- where it is, and what has passed
@@ -90,10 +95,18 @@ class FaultProxy:
     def accept(self) -> None:
         """Accept connections (again), on the same port."""
         if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self._port))
+            self._listener = self._bound()
+            self._listener.listen()
             self._listener.settimeout(0)
-            self._port = self._listener.getsockname()[1]
             asyncio.get_running_loop().add_reader(self._listener, self._take, self._listener)
+
+    def _bound(self) -> socket.socket:
+        """A socket on the proxy's port."""
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(("127.0.0.1", self._port))
+        self._port = bound.getsockname()[1]
+        return bound
 
     def refuse(self) -> None:
         """Refuse new connections. The others stay."""

@@ -1,8 +1,8 @@
 """A toy venue for tests of the core: a codec of one-word messages, and a real WebSocket server that the test scripts.
 
 ours:    login | cancel ID | cancel-set CID | add CID | replace ID | list AFTER
-theirs:  welcome | added CID ID | killed CID ID | cancelled ID CID | refused ID | late ID | unsure ID | received ID | not-now ID | rows ID:CID ...
-         nope (names nothing) | rejected CID | trade ID QTY TRADE
+theirs:  welcome | added CID ID | placed CID ID SYMBOL | killed CID ID | cancelled ID CID | refused ID | late ID | unsure ID
+         received ID | not-now ID | rows ID:CID ... | nope (names nothing) | rejected CID | trade ID QTY TRADE
 """
 
 import asyncio
@@ -82,6 +82,10 @@ class ToyCodec(Codec):
         )
         yield Answer(keys=(("add", cid),), outcome=Outcome.CONFIRMED, order_id=oid)
 
+    def _placed(self, cid: str, oid: str, symbol: str) -> Iterator[Item]:
+        yield Execution(exec_type=ExecType.NEW, order_id=oid, client_order_id=cid, status=OrdStatus.NEW, symbol=symbol)
+        yield Answer(keys=(("add", cid),), outcome=Outcome.CONFIRMED, order_id=oid)
+
     def _killed(self, cid: str, oid: str) -> Iterator[Item]:
         yield Execution(
             exec_type=ExecType.CANCELED, order_id=oid, client_order_id=cid, status=OrdStatus.CANCELED, symbol="T"
@@ -113,7 +117,11 @@ class ToyCodec(Codec):
 
     def _late(self, oid: str) -> Iterator[Item]:
         yield Execution(
-            exec_type=ExecType.ORDER_STATUS, order_id=oid, status=OrdStatus.FILLED, leaves_quantity=Decimal(0)
+            exec_type=ExecType.ORDER_STATUS,
+            order_id=oid,
+            status=OrdStatus.FILLED,
+            quantity=Decimal(2),
+            leaves_quantity=Decimal(0),
         )
         late = CxlRejReason.TOO_LATE_TO_CANCEL
         yield Answer(keys=(("cancel", oid),), all=True, outcome=Outcome.REFUSED, cancel_reason=late, text="filled")

@@ -115,14 +115,11 @@ async def test_a_missing_symbol_comes_from_the_ledger_and_two_are_named(venue, t
     needy = toy_session(needs_symbol=frozenset({"order", "client_order"}))
     async with Router({"toy": needy}) as router:
         missing = await router.cancel("toy", "a")
-        for number, symbol in enumerate(("T", "U")):
-            await place(router, venue, order(f"c{number}", symbol), f"o{number}")
-        await place(router, venue, order("same", "T"), "o5")
-        twin = order("same", "U")
-        submit = asyncio.ensure_future(router.submit(twin))
-        await venue.until("add same", 2)
-        await venue.say("added same o6")
-        await submit
+        for number, symbol in enumerate(("T", "U"), 1):
+            submit = asyncio.ensure_future(router.submit(order("same", symbol)))
+            await venue.until("add same", number)
+            await venue.say(f"placed same o{number} {symbol}")
+            assert (await submit).ok
         ambiguous = await router.cancel(Cancel("toy", "same", "client_order"))
     assert missing.outcome is ambiguous.outcome is Outcome.NOT_SENT
     assert "needs the symbol of 'a'" in missing.text

@@ -129,7 +129,10 @@ def _cancelled(book, record, *, alone):
             elif row.traded != record.took.get(row.id, row.traded):
                 yield f"traded after its cancellation was confirmed, {record.took[row.id]} by then: {row}"
     elif record.outcome is Outcome.REFUSED and record.reason is CxlRejReason.TOO_LATE_TO_CANCEL:
-        yield from (f"too late, and {row}" for row in rows if row.end not in {FILLED, FIRED})
+        if not any(
+            row.end in {FILLED, FIRED} for row in rows
+        ):  # namesakes cannot be told apart, and one of them is meant
+            yield from (f"too late, and {row}" for row in rows)
     elif record.outcome is Outcome.REFUSED and alone:
         ours = [row for row in rows if row.end == CANCELLED and row.id not in book.ended_by_venue]
         yield from (f"refused, and nobody else took {row}" for row in ours)

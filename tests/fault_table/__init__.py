@@ -1,0 +1,1 @@
+"""The fault table: what each venue, command and fault must come to, by the rules of docs/outcomes.md."""
