@@ -12,7 +12,7 @@ Rules:
 6. Client ids need not be unique: a frame that names an order only by them is of ours when its terms fit, it is live, has no id yet
    and was not known before ours was sent. An order that has an id gets another one only by a modify.
 7. What is left tells what is filled only together with the total in the same message: a modify may have changed it.
-8. Terminal orders are kept for an hour, and the last 10,000 of them.
+8. Terminal orders are kept for an hour, and the last 10,000 of them; longer while an order of the same client id has no id yet.
 
 Pure: no clock, no I/O. Every change returns the Event that tells it, or None when nothing changed.
 """
@@ -332,8 +332,19 @@ class Ledger:
 
     def _close(self, entry: Entry, now: float) -> None:
         self._closed.append((now, entry))
-        while len(self._closed) > KEEP_CLOSED or self._closed[0][0] < now - KEEP_SECONDS:
-            self._unlink(self._closed.popleft()[1])
+        needed: list[tuple[float, Entry]] = []
+        while self._closed and (len(self._closed) > KEEP_CLOSED or self._closed[0][0] < now - KEEP_SECONDS):
+            at, oldest = self._closed.popleft()
+            if self._is_needed(oldest):
+                needed.append((at, oldest))
+            else:
+                self._unlink(oldest)
+        self._closed.extendleft(reversed(needed))
+
+    def _is_needed(self, entry: Entry) -> bool:
+        """Whether an order of ours of the same client id has no id yet: forgetting this one, we would take its id for that one's."""
+        namesakes = self._by_client.get(entry.state.client_order_id or "", ())
+        return any(other.is_live and other.state.own and other.state.order_id is None for other in namesakes)
 
     def _unlink(self, entry: Entry) -> None:
         for order_id in entry.ids:

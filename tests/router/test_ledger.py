@@ -198,3 +198,17 @@ def test_what_is_left_tells_nothing_of_a_total_that_a_modify_may_have_changed():
     assert ledger.find("o1").state.cum_quantity == 0, "as far as it was known, and not the 3 that 5 less 2 would be"
     ledger.apply(execution(status=OrdStatus.NEW, quantity=Decimal(3), leaves_quantity=Decimal(2)), 0, listed=True)
     assert (ledger.find("o1").state.quantity, ledger.find("o1").state.cum_quantity) == (3, 1)
+
+
+def test_an_ended_order_is_kept_while_a_namesake_has_no_id():
+    ledger = Ledger("toy")
+    waiting, known = ours(ledger), ours(ledger)
+    assert ledger.bind(known, "o1", IdKind.ORDER)
+    filled = execution(status=OrdStatus.FILLED, client_order_id="c1", symbol="T", quantity=Decimal(5))
+    ledger.apply(filled, 0)
+    ledger.apply(execution("o2", exec_type=ExecType.CANCELED, status=OrdStatus.CANCELED), KEEP_SECONDS + 1)
+    ledger.apply(filled, KEEP_SECONDS + 2)
+    assert (ledger.find("o1"), waiting.state.order_id) == (known, None)
+    ledger.end(waiting, OrdStatus.REJECTED, KEEP_SECONDS + 3)
+    ledger.apply(execution("o3", exec_type=ExecType.CANCELED, status=OrdStatus.CANCELED), KEEP_SECONDS + 4)
+    assert ledger.find("o1") is None
