@@ -84,9 +84,8 @@ class Router:
 
     async def close(self) -> None:
         """Disconnect. Whoever still waits is told what is known."""
+        await asyncio.gather(*(switch.close() for switch in list(self._switches)))  # what fires needs the venues
         self._is_open, self._was_closed = False, True
-        switches, self._switches = self._switches, set()
-        await asyncio.gather(*(switch.close() for switch in switches))
         await asyncio.gather(*(desk.close() for desk in self._desks.values()))
         for stream in list(self._streams):
             stream.end()

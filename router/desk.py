@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary, ref
 
 from attrs import evolve
 
@@ -35,13 +35,24 @@ from router.report import (
     Replace,
     SubmitReport,
 )
-from router.settling import CLIENT_KINDS, Settler
+from router.settling import CLIENT_KINDS, Settler, carries
 from router.sticky import Sticky
 from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Desk"]
 
 GATED = "cancel_all is under way, and nothing new is placed until it ends"
+
+
+class _Submitted:
+    """What is remembered of one Order object, for as long as the strategy has it."""
+
+    def __init__(self, order: Order, among: dict[int, _Submitted]) -> None:
+        number = id(order)
+        self._order = ref(order, lambda _: among.pop(number, None))
+        self.entry: Callable[[], Entry | None] = lambda: None
+        self.address: Cancel | None = None
+        self.fate = ""
 
 
 class Desk:
@@ -54,9 +65,11 @@ class Desk:
         self._publish = publish
         self._kill = kill
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
-        self._submitted: WeakValueDictionary[int, Entry] = WeakValueDictionary()
+        self._submitted: dict[int, _Submitted] = {}
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
+        self.gaps: dict[Entry, str | None] = {}
+        """Orders of which a replace has cancelled the old one and not placed the new one yet, with their symbols."""
         self._gates: list[str | None] = []
         self.watchers: list[Callable[[Event], None]] = []
         """Who else is told of each Event."""
@@ -64,16 +77,19 @@ class Desk:
         self._doubts: WeakSet[Operation] = WeakSet()
         self._reconsidering = False
         self._absorbed: Reading | None = None
+        self.is_closed = False
         self._settler = self._new_settler()
 
     def _new_settler(self) -> Settler:
-        return Settler(self.ledger, self.adapter, self.absorb, lambda cancel: self.cancel(cancel, None))
+        return Settler(self.ledger, self.adapter, self, lambda cancel: self.cancel(cancel, None))
 
     async def open(self, *, strict: bool) -> None:
+        self.is_closed = False
         self._settler = self._new_settler()  # the one of an earlier opening was closed
         await self.adapter.open(self.name, self, strict=strict)
 
     async def close(self) -> None:
+        self.is_closed = True
         await self._settler.close()
         await self.adapter.close()
 
@@ -98,19 +114,29 @@ class Desk:
 
     def cancel_order(self, order: Order, deadline: float | None) -> asyncio.Future[CancelReport]:
         """Cancel this very order, of which the client id may name others as well."""
-        entry = self._submitted.get(id(order))
-        if entry is None or entry.order is not order:
+        known = self._submitted.get(id(order))
+        if known is None:
             return self.cancel(self._by_client_id(order), deadline)
+        entry = known.entry()
+        if entry is None and known.address is not None:
+            return self.cancel(known.address, deadline)
+        if entry is None:
+            return self._never_placed(order, known.fate, deadline)
         if entry in self._placing and (entry.state.order_id is None or self._is_unsent(entry)):
             return self._cancel_unplaced(entry, self._by_client_id(order), self._due(deadline))
         if entry.state.order_id is not None:
             return self.cancel(entry.state.to_cancel(), deadline)
+        return self._never_placed(order, known.fate, deadline)
+
+    def _never_placed(self, order: Order, fate: str, deadline: float | None) -> asyncio.Future[CancelReport]:
         request = self._by_client_id(order)
-        text = f"{self.name}: the order was not placed: {entry.fate}"
+        text = f"{self.name}: the order was not placed: {fate}"
         return self._refuse(Operation(request, request, self), self._due(deadline), text)
 
     def _cancel_placed(self, command: Cancel, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
-        running = self._cancels.get(command)
+        running, entry = self._cancels.get(command), self.ledger.find(command.id)
+        if entry is not None:
+            entry.cancels += 1
         if running is not None and running.is_awaited:
             return self._join(running, due)
         operation = Operation(command, request, self)
@@ -199,9 +225,10 @@ class Desk:
 
     def address(self, order: Order) -> Cancel:
         """The Cancel that names an order submitted here: by the venue's id when known, else by client id."""
-        entry = self._submitted.get(id(order))
-        known = entry is not None and entry.order is order and entry.state.order_id is not None
-        return entry.state.to_cancel() if entry is not None and known else self._by_client_id(order)
+        known = self._submitted.get(id(order))
+        entry = None if known is None else known.entry()
+        named = entry is not None and entry.state.order_id is not None
+        return entry.state.to_cancel() if entry is not None and named else self._by_client_id(order)
 
     def _by_client_id(self, order: Order) -> Cancel:
         kind = IdKind.CLIENT_TWAP if order.type is OrderType.TWAP else IdKind.CLIENT_ORDER
@@ -213,13 +240,16 @@ class Desk:
         """Start a submit."""
         operation = Operation(order, order, self)
         due = self._due(deadline)
+        known = self._submitted[id(order)] = _Submitted(order, self._submitted)
+        known.fate = GATED
         if order.type not in self.adapter.spec.order_types:
-            known = ", ".join(sorted(self.adapter.spec.order_types)) or "none"
-            return self._refuse(operation, due, f"{self.name} has no {order.type} orders; it has: {known}")
+            able = ", ".join(sorted(self.adapter.spec.order_types)) or "none"
+            known.fate = f"{self.name} has no {order.type} orders; it has: {able}"
+            return self._refuse(operation, due, known.fate)
         if self.is_gated(order.symbol):
             return self._refuse(operation, due, f"{self.name}: {GATED}")
-        operation.subject = entry = self.ledger.intend(order)
-        self._submitted[id(order)] = entry
+        operation.subject = entry = self.ledger.intend(order, time.time())
+        known.entry = ref(entry)
         self._placing[entry] = operation
         return self._send(operation, due)
 
@@ -242,6 +272,9 @@ class Desk:
             return self._refuse(operation, due, f"{self.name} has no native replace of a {target.kind}")
         if self.is_gated(entry.state.symbol):
             return self._refuse(operation, due, f"{self.name}: {GATED}")
+        if any(each is entry for each in self._replacing.values()):
+            text = f"{self.name}: another replace of {target.id} is not settled yet; await its settled() first"
+            return self._refuse(operation, due, text)
         operation.command = evolve(replace, target=target, known=entry.state)
         operation.subject = self._replacing[operation] = entry
         return self._send(operation, due)
@@ -299,6 +332,18 @@ class Desk:
             self.cancel_order(operation.command, timeout)
         return self.dress(operation, await self._settler.settle(operation, timeout))
 
+    def is_cancelling(self, entry: Entry) -> bool:
+        """Whether a cancel of this order by its id is under way."""
+        running = None if entry.state.order_id is None else self._cancels.get(self._resolved(entry))
+        return running is not None and running.phase is not Phase.DONE
+
+    def _resolved(self, entry: Entry) -> Cancel:
+        return resolve(self.canonical(entry.state.to_cancel()), self.ledger, self.adapter.spec)
+
+    def is_placing(self, symbol: str | None) -> bool:
+        """Whether anything may yet be placed on this symbol (None: on any)."""
+        return bool(self.placing(symbol)) or any(symbol in {None, each} for each in self.gaps.values())
+
     def is_gated(self, symbol: str | None) -> bool:
         """Whether a cancel_all lets nothing new be placed on this symbol."""
         return any(gate in {None, symbol} for gate in self._gates)
@@ -308,9 +353,18 @@ class Desk:
     async def open_orders(self) -> list[OrderState]:
         """The venue's open orders, freshly read."""
         reading = await self.adapter.read(asyncio.get_running_loop().time())
+        stale = {row.order_id for row in reading.rows if self.ledger.is_newer(reading, row)}
         self.absorb(reading)
-        entries = [self.ledger.find(row.order_id) for row in reading.rows]
-        return [entry.state for entry in entries if entry is not None and entry.is_live]
+        return [state for row in reading.rows if (state := self.shown(row, stale=row.order_id in stale)) is not None]
+
+    def shown(self, row: Execution, *, stale: bool) -> OrderState | None:
+        """An order that a list shows as open, which outranks what the ledger thinks; None: it has ended since, or then."""
+        entry = self.ledger.find(row.order_id)
+        if entry is None or (row.status is not None and row.status.is_terminal):
+            return None
+        if entry.is_live:
+            return entry.state
+        return None if stale else evolve(entry.state, kind=row.kind, status=row.status)
 
     def health(self) -> Health:
         doubts = sum(operation.phase is not Phase.DONE for operation in self._doubts)
@@ -356,7 +410,7 @@ class Desk:
         if isinstance(command, Order):
             fits = self.ledger.bind(entry, answer.order_id, entry.state.kind, shown)
         else:
-            fits = self.ledger.rebind(entry, answer.order_id)
+            fits = (shown is None or carries(shown, command)) and self.ledger.rebind(entry, answer.order_id)
         self._reconsider_soon()
         return fits
 
@@ -428,8 +482,11 @@ class Desk:
             self.ledger.forget(entry)
         elif reply.outcome is Outcome.REFUSED:
             self.ledger.end(entry, OrdStatus.REJECTED, time.time())
+        known = self._submitted.get(id(entry.order))
+        if known is not None:
+            known.fate = reply.text
+            known.address = entry.state.to_cancel() if reply.outcome is Outcome.CONFIRMED else None
         if reply.outcome is not Outcome.CONFIRMED:
-            entry.fate = reply.text
             self._sticky.ended(entry, reply)
         self._reconsider_soon()
 

@@ -27,7 +27,7 @@ from itertools import count
 
 from attrs import define, evolve, field
 
-from router.model import IdKind, Order, OrderType
+from router.model import IdKind, Order, OrderType, is_minted
 from router.report import Event, ExecType, OrderState, OrdStatus, Origin
 from router.venue import Execution, Reading
 
@@ -35,6 +35,7 @@ __all__ = ["Entry", "Ledger", "natural_kind"]
 
 KEEP_CLOSED = 10_000
 KEEP_SECONDS = 3600.0
+CLOCKS_DIFFER = 1.0  # seconds between the venue's clock and ours that are overlooked
 
 _RANK = {
     None: -1,
@@ -82,8 +83,10 @@ class Entry:
     """Whether this Router has asked to cancel it."""
     order: Order | None = None
     """What was submitted, if it was submitted here."""
-    fate: str = ""
-    """Why it was not placed."""
+    since: float = 0.0
+    """The wall time at which it was."""
+    cancels: int = 0
+    """How often somebody here has asked to cancel it by the venue's id."""
 
     @property
     def is_live(self) -> bool:
@@ -122,6 +125,11 @@ class Ledger:
         """The orders with this client id, oldest first."""
         return list(self._by_client.get(client_order_id, ()))
 
+    def own(self) -> list[Entry]:
+        """Every order that was placed here and is still remembered."""
+        seen = {id(entry): entry for entry in self._entries()}
+        return [entry for entry in seen.values() if entry.state.own]
+
     def live(self) -> list[OrderState]:
         """Every order that is not known to have ended."""
         seen = {id(entry): entry for entry in self._entries()}
@@ -129,8 +137,8 @@ class Ledger:
 
     # -- telling
 
-    def intend(self, order: Order) -> Entry:
-        """An order of ours is about to be sent."""
+    def intend(self, order: Order, now: float = 0.0) -> Entry:
+        """An order of ours is about to be sent, at this wall time."""
         state = OrderState(
             venue=self.venue,
             order_id=None,
@@ -147,7 +155,7 @@ class Ledger:
             status=OrdStatus.PENDING_NEW,
             own=True,
         )
-        entry = Entry(state, from_start=self._tells_trades, order=order, born=next(self._born))
+        entry = Entry(state, from_start=self._tells_trades, order=order, since=now, born=next(self._born))
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         return entry
 
@@ -264,6 +272,8 @@ class Ledger:
     def _unbound(self, execution: Execution) -> Entry | None:
         """Our oldest order with this client id that has no id of the venue's yet."""
         for entry in self._by_client.get(execution.client_order_id or "", ()):
+            if _is_older(execution, entry):
+                continue
             if entry.is_live and entry.state.order_id is None and _fits(entry.state, execution):
                 return entry
         return None
@@ -357,6 +367,13 @@ class Ledger:
                 self._by_client[client_id] = rest
             else:
                 del self._by_client[client_id]
+
+
+def _is_older(execution: Execution, entry: Entry) -> bool:
+    """Whether what is shown happened before ours was sent: a client id that the caller chose may have been used before."""
+    if entry.order is None or execution.at is None or is_minted(entry.order.client_order_id):
+        return False
+    return execution.at.timestamp() < entry.since - CLOCKS_DIFFER
 
 
 _TERMS = ("symbol", "side", "type", "quantity", "price", "stop_price", "post_only", "reduce_only")

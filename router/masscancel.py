@@ -22,7 +22,7 @@ from typing import Any
 from router.desk import Desk
 from router.errors import CannotExpress, Garbled, TransportError, VenueError
 from router.massreport import VenueCancelReport
-from router.model import IdKind
+from router.model import Cancel, IdKind
 from router.report import CancelReport, OrderState, Outcome
 from router.tally import Tally
 from router.venue import Reading
@@ -71,7 +71,7 @@ class MassCancel:
 
     async def _until_empty(self) -> None:
         pause = FIRST_PAUSE
-        while not self._tally.is_proven:
+        while not (self._tally.is_proven or self._desk.is_closed):
             orders = await self._read()
             self._settle_doubts()
             if orders is None:
@@ -98,7 +98,7 @@ class MassCancel:
             self._tally.unread(f"its open orders could not be read: {error.text}")
             return None
         self._desk.absorb(reading)
-        if self._desk.placing(self._symbol):
+        if self._desk.is_placing(self._symbol):
             self._acted = _now()
         return self._tally.read(reading, fresh=reading.asked >= self._acted)
 
@@ -141,7 +141,7 @@ class MassCancel:
         waiting: list[asyncio.Future[CancelReport]] = []
         deadline = max(SHORTEST, min(self._rest(), self._desk.adapter.deadline))
         for number, order in enumerate(orders, 1):
-            told = self._desk.cancel(order.to_cancel(), deadline)
+            told = self._desk.cancel(_address(order), deadline)
             told.add_done_callback(partial(self._tally.heard, str(order.order_id)))
             waiting.append(told)
             if number % CHUNK == 0:
@@ -166,18 +166,28 @@ class MassCancel:
                 if report.request not in self._settling:
                     work = asyncio.get_running_loop().create_task(self._settled(report))
                     self._settling[report.request] = work
-            under_way = any(operation.is_awaited for operation in self._desk.placing(self._symbol))
+            under_way = self._desk.is_closed is False and self._may_be_answered()
             unsettled = any(not task.done() for task in self._settling.values())
             if not (untold or under_way or unsettled):
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
+    def _may_be_answered(self) -> bool:
+        """Whether something on its way may yet turn out to be placed."""
+        patience, placing = self._desk.adapter.spec.http_timeout, self._desk.placing(self._symbol)
+        recent = any(each.is_awaited or _now() < each.written + patience for each in placing)
+        return recent or (not placing and self._desk.is_placing(self._symbol))
+
     async def _settled(self, report: CancelReport) -> None:
         self._tally.settled(await report.settled(self._rest()))
 
     def _rest(self) -> float:
         return max(0.0, self._due - _now())
+
+
+def _address(order: OrderState) -> Cancel:
+    return Cancel(order.venue, str(order.order_id), order.kind, order.symbol or None)
 
 
 def _now() -> float:

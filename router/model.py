@@ -26,6 +26,7 @@ __all__ = [
     "OrderType",
     "Side",
     "TimeInForce",
+    "is_minted",
     "mint_client_order_id",
     "optional_number",
     "plain",
@@ -95,6 +96,11 @@ _counter = itertools.count(1)
 def mint_client_order_id() -> str:
     """A new client order id: 16 hex digits of this process, then a 16-digit counter; 32 characters in all."""
     return f"{_prefix}{next(_counter):016d}"
+
+
+def is_minted(client_order_id: str) -> bool:
+    """Whether this process made it, so that no other order has it."""
+    return client_order_id.startswith(_prefix)
 
 
 def _new_prefix() -> None:

@@ -48,10 +48,27 @@ async def replace_with_gap(desk: Desk, replace: Replace, deadline: float | None)
     renewed(entry.order, replace, entry.order.quantity)  # a mistake in the new terms is told before anything is sent
     if desk.is_gated(entry.state.symbol):
         return await desk.submit(renewed(entry.order, replace, entry.order.quantity), deadline)
+    if entry.state.kind is IdKind.TWAP:
+        text = f"{desk.name}: what a TWAP has placed may still rest, so what is left of it is not known"
+        return _report(replace, entry, Outcome.NOT_SENT, text)
+    if entry in desk.gaps or desk.is_cancelling(entry):
+        text = f"{desk.name}: a cancel or another replace of it is under way"
+        return _report(replace, entry, Outcome.NOT_SENT, text)
+    desk.gaps[entry] = entry.state.symbol
+    try:
+        return await _cancel_and_place(desk, replace, entry, deadline)
+    finally:
+        del desk.gaps[entry]
+
+
+async def _cancel_and_place(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
     due = asyncio.get_running_loop().time() + (desk.adapter.deadline if deadline is None else deadline)
+    asked = entry.cancels
     cancelled = await desk.cancel(entry.state.to_cancel(), deadline)
     if cancelled.outcome is not Outcome.CONFIRMED:
         return _not_cancelled(replace, entry, cancelled)
+    if entry.cancels > asked + 1:
+        return _report(replace, entry, Outcome.REFUSED, f"{desk.name}: somebody else cancelled it meanwhile")
     return await _place_rest(desk, replace, entry, due)
 
 

@@ -20,9 +20,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from router import verdicts
 from router.errors import VenueError
@@ -33,31 +32,41 @@ from router.redact import Sealed
 from router.report import CancelReport, ExecType, OrderState, OrdStatus, Origin, Outcome, Replace
 from router.venue import Adapter, Answer, Execution, Reading
 
-__all__ = ["Settler"]
+__all__ = ["CLIENT_KINDS", "Books", "Settler", "carries"]
 
 GRACE = 0.25  # seconds that the answer after a receipt has before the first read
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
-MOST_LOOKUPS = 200  # after one reconnection
+MOST_LOOKUPS = 10_000  # after one reconnection
 LOOKS = 2  # reads after the quiet period that must agree
 
 
 CLIENT_KINDS = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 
 
+class Books(Protocol):
+    """Who keeps the ledger and tells of its changes."""
+
+    def absorb(self, reading: Reading) -> None:
+        """Take a list of open orders in."""
+
+    def apply(self, execution: Execution, *, asked: bool) -> None:
+        """Take one execution in."""
+
+
 class Settler:
-    """Ends the operations of one venue. absorb: takes a reading into the ledger; cancel: starts a cancel by venue id."""
+    """Ends the operations of one venue. cancel: starts a cancel by venue id."""
 
     def __init__(
         self,
         ledger: Ledger,
         adapter: Adapter,
-        absorb: Callable[[Reading], None],
+        books: Books,
         cancel: Callable[[Cancel], asyncio.Future[CancelReport]],
     ) -> None:
         self._ledger = ledger
         self._adapter = adapter
-        self._absorb = absorb
+        self._books = books
         self._cancel = cancel
         self._completing: dict[Operation, asyncio.Task[None]] = {}
         self._searching: dict[Operation, asyncio.Task[None]] = {}
@@ -196,7 +205,7 @@ class Settler:
             return not self._adapter.is_away
         if operation.phase is not Phase.WRITTEN:
             return True
-        self._absorb(reading)
+        self._books.absorb(reading)
         self.by_ledger(operation)
         left = self._adapter.remaining(operation.command, reading.rows)
         if operation.phase is Phase.WRITTEN:
@@ -210,7 +219,7 @@ class Settler:
         return True
 
     def _replaced(self, operation: Operation, replace: Replace, left: Sequence[Execution], *, quiet: bool) -> None:
-        if any(_carries(row, replace) for row in left):
+        if any(carries(row, replace) for row in left):
             operation.finish(verdicts.done(Outcome.CONFIRMED, "read back with the new terms"))
         elif left and quiet:
             operation.denials += 1
@@ -301,7 +310,7 @@ class Settler:
         ended = Execution(
             exec_type=ExecType.CANCELED, order_id=order_id, status=OrdStatus.CANCELED, origin=Origin.CLIENT
         )
-        self._ledger.apply(ended, time.time(), asked=True)
+        self._books.apply(ended, asked=True)
 
     def _gone(self, operation: Operation, cancel: Cancel) -> None:
         """A single order that the venue no longer shows, after the quiet period (rule 3)."""
@@ -397,7 +406,7 @@ def _ended_otherwise(entry: Entry) -> bool:
     return not entry.is_live and entry.state.status is not OrdStatus.CANCELED
 
 
-def _carries(row: Execution, replace: Replace) -> bool:
+def carries(row: Execution, replace: Replace) -> bool:
     """Whether an open order has the terms that a replace asked for."""
     return all(
         wanted is None or wanted == found

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 
 from router.desk import Desk
+from router.ledger import Entry
 from router.massreport import Doubt, NotAffected, VenueCancelReport
 from router.model import IdKind
 from router.report import CancelReport, CxlRejReason, Event, ExecType, OrderState, OrdStatus, Outcome
@@ -16,7 +17,8 @@ __all__ = ["Tally"]
 REFUSALS = 3  # of one order, after which it is given up
 CANNOT_LIST = "this venue cannot list its open orders, so others may be open"
 CUT_SHORT = "it was not seen twice that nothing is open before the deadline"
-CHILDREN = "orders that its TWAPs have placed may be open; nothing tells whose they are"
+CHILDREN = "orders that its TWAPs or attached stops have placed may be open; nothing tells whose they are"
+ATTACHED = frozenset({"take_profit", "stop_loss"})
 
 
 class Tally:
@@ -31,6 +33,7 @@ class Tally:
         self._refused: Counter[str] = Counter()
         self._why = CUT_SHORT
         self._all_expected = False
+        self._nameless = 0
         self.empty_reads = 0
 
     @property
@@ -39,8 +42,10 @@ class Tally:
         return self.empty_reads >= 2
 
     def covers(self, state: OrderState) -> bool:
-        """Whether an order is in scope."""
-        return self._symbol in {None, state.symbol} and (state.own or not self._own)
+        """Whether an order is in scope. One whose symbol is not told may be."""
+        entry = self._desk.ledger.find(str(state.order_id))
+        ordered = entry.order.symbol if entry is not None and entry.order is not None else None
+        return bool({self._symbol} & {None, ordered, state.symbol} or not state.symbol) and (state.own or not self._own)
 
     # -- what is seen
 
@@ -51,13 +56,24 @@ class Tally:
 
     def read(self, reading: Reading, *, fresh: bool) -> list[OrderState]:
         """A list of open orders. fresh: it was asked for after the last cancel, and nothing was being placed."""
-        rows = [row for row in reading.rows if row.status is None or not row.status.is_terminal]
-        found = [entry.state for row in rows if (entry := self._desk.ledger.find(row.order_id)) is not None]
-        orders = self.saw([state for state in found if self.covers(state)])
-        self._open = {str(state.order_id) for state in orders}
-        self.empty_reads = self.empty_reads + 1 if fresh and not orders else 0
+        shown = [state for row in reading.rows if (state := self._desk.shown(row, stale=False)) is not None]
+        covered = [state for state in shown if self.covers(state)]
+        listed = self.saw([state for state in covered if state.order_id])
+        self._nameless = len(covered) - len(listed)
+        self._open = {str(state.order_id) for state in listed}
+        orders = listed + self.saw(self._unshown(reading))
+        self.empty_reads = self.empty_reads + 1 if fresh and not orders and not self._nameless else 0
         self._why = CUT_SHORT
         return orders
+
+    def _unshown(self, reading: Reading) -> list[OrderState]:
+        """Orders of ours that are live as far as is known, and not listed: a list may lag, or leave some out. Those are done
+        with when the venue has answered a cancel of them.
+        """
+        names = {row.order_id for row in reading.rows}
+        live = [entry for entry in self._desk.ledger.own() if entry.is_live and entry.state.order_id is not None]
+        states = [entry.state for entry in live if names.isdisjoint(entry.ids) and self.covers(entry.state)]
+        return [state for state in states if self._refused[str(state.order_id)] == 0]
 
     def unread(self, why: str) -> None:
         """The list could not be had."""
@@ -70,10 +86,12 @@ class Tally:
 
     def event(self, event: Event) -> None:
         """An order that no list has shown may be taken by the venue's own command."""
-        if self._all_expected and event.exec_type is ExecType.CANCELED and event.order_id is not None:
-            entry = self._desk.ledger.find(event.order_id)
-            if entry is not None and self.covers(entry.state):
-                self._seen.setdefault(str(entry.state.order_id), entry.state)
+        entry = self._desk.ledger.find(event.order_id or "")
+        if entry is None or entry.is_live:
+            return
+        name, taken = str(entry.state.order_id), event.exec_type is ExecType.CANCELED and self._all_expected
+        if name in self._seen or (taken and self.covers(entry.state)):
+            self._seen[name] = entry.state
 
     # -- what is heard
 
@@ -112,7 +130,7 @@ class Tally:
         doubts = self._doubts()
         for order_id, seen in self._seen.items():
             entry = self._desk.ledger.find(order_id)
-            state = seen if entry is None else entry.state
+            state = seen if entry is None or order_id in self._open else entry.state
             if state.status is OrdStatus.CANCELED:
                 affected.append(state)
             elif self._is_doubtful(order_id, state):
@@ -143,7 +161,12 @@ class Tally:
             found.append(Doubt(text=f"its list does not show {', '.join(sorted(self._spec.unlisted))}"))
         elif self._why != CUT_SHORT:
             found.append(Doubt(text=self._why))
-        if self._own and any(state.kind is IdKind.TWAP for state in self._seen.values()):
+        if any(self._symbol in {None, symbol} for symbol in self._desk.gaps.values()):
+            found.append(Doubt(text="a replace is between its cancel and its new order"))
+        if self._nameless:
+            found.append(Doubt(text=f"{self._nameless} of the listed orders have no id to cancel them by"))
+        own = [entry for entry in self._desk.ledger.own() if self._own and self.covers(entry.state)]
+        if any(map(_has_children, own)):
             found.append(Doubt(text=CHILDREN))
         return found
 
@@ -163,6 +186,12 @@ class Tally:
         if report is None:
             return NotAffected(order=state, text="not cancelled by the deadline")
         return NotAffected(order=state, reason=report.reason, text=report.text)
+
+
+def _has_children(entry: Entry) -> bool:
+    """Whether the venue may have placed orders of its own for this one."""
+    options = entry.order.options if entry.order is not None else {}
+    return entry.state.kind is IdKind.TWAP or not ATTACHED.isdisjoint(options)
 
 
 def _name(state: OrderState | None) -> str:

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from adapters.qfex import tables
 from adapters.qfex.frames import read_frame
-from adapters.qfex.names import keys_for, modify_by_client
+from adapters.qfex.names import MODIFY, keys_for, modify_by_client, shape
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, TimeInForce, plain
 from router.redact import Secret, as_secret
@@ -115,8 +115,7 @@ class QfexCodec(Codec):
             case Replace(target=Cancel(kind=IdKind.STOP_ORDER)):
                 return _wire("modify_stop_order", _modify_stop(command), Effect.ONCE)
             case Replace():
-                client = (modify_by_client(command.known.client_order_id),) if command.known.client_order_id else ()
-                return _wire("modify_order", _modify(command), Effect.ONCE, also=client)
+                return _wire("modify_order", _modify(command), Effect.ONCE, also=_modified_keys(command))
 
     def list_orders(self, now: float, after: str | None = None) -> Wire:
         return _wire("get_user_orders", {"limit": PAGE, "offset": int(after or 0)}, Effect.READ)
@@ -239,9 +238,17 @@ def _modify(replace: Replace) -> dict[str, Any]:
         "side": known.side.upper(),
         "order_type": "ALO" if known.post_only else tables.ORDER_TYPES[known.type],
         "reduce_only": bool(known.reduce_only),
-        "price": replace.price or known.price,
-        "quantity": replace.quantity or known.quantity,
+        **{name: value for name in ("price", "quantity") if (value := getattr(replace, name)) is not None},
     }
+
+
+def _modified_keys(replace: Replace) -> tuple[Key, ...]:
+    """What the answer to a modify may be called that its request does not say: the order's terms then, and its client id."""
+    known = replace.known
+    terms = {"price": replace.price or known.price, "quantity": replace.quantity or known.quantity}
+    by_terms = (MODIFY, shape(known.symbol, known.side and known.side.upper(), None, terms))
+    by_client = (modify_by_client(known.client_order_id),) if known.client_order_id else ()
+    return (by_terms, *by_client)
 
 
 def _modify_stop(replace: Replace) -> dict[str, Any]:

@@ -298,7 +298,6 @@ def test_modify_order() -> None:
         "side": "BUY",
         "order_type": "LIMIT",
         "reduce_only": False,
-        "price": number("200"),
         "quantity": number("3000"),
     }
     encoded = wire(replace(quantity="3E+3"))
