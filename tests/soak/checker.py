@@ -22,7 +22,7 @@ from router import Outcome
 from router.report import CxlRejReason
 from soak.books import CANCELLED, FILLED, FIRED
 
-MARGIN = 0.5
+MARGIN = 1.0
 LINGER = 10.0
 
 

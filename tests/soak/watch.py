@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 LOOK = 0.02
-STALL = 0.05
+STALL = 0.01
 
 
 class Watch(logging.Handler):
