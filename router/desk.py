@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary, ref
+from weakref import WeakValueDictionary, ref
 
 from attrs import evolve
 
@@ -41,6 +41,7 @@ from router.venue import Adapter, Answer, Execution, Reading
 
 __all__ = ["Desk"]
 
+MOST_DOUBTS = 1000
 GATED = "cancel_all is under way, and nothing new is placed until it ends"
 
 
@@ -74,7 +75,7 @@ class Desk:
         self.watchers: list[Callable[[Event], None]] = []
         """Who else is told of each Event."""
         self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
-        self._doubts: WeakSet[Operation] = WeakSet()
+        self._doubts: dict[Operation, None] = {}
         self._reconsidering = False
         self._absorbed: Reading | None = None
         self.is_closed = False
@@ -423,13 +424,15 @@ class Desk:
             self._reconsider_soon()
 
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
-        if not self._sticky.answered(operation, answer):
+        if self._sticky.answered(operation, answer):
+            self._reconsider_soon()
+        else:
             self._settler.answered(operation, answer, raw)
 
     def lost(self, operation: Operation) -> None:
         operation.lost = asyncio.get_running_loop().time()
         operation.note("the connection was lost before the answer")
-        self._doubts.add(operation)
+        self._doubt(operation)
 
     def gap(self) -> None:
         self.ledger.gap()
@@ -461,12 +464,19 @@ class Desk:
         for operation in list(self._doubts):
             self._settler.by_ledger(operation)
             if operation.phase is Phase.DONE:
-                self._doubts.discard(operation)
+                self._doubts.pop(operation, None)
         self._sticky.review()
 
     # -- Owner: what the callers hear
 
+    def _doubt(self, operation: Operation) -> None:
+        """Remember what is in doubt, whoever has its report; the oldest go when there are too many."""
+        self._doubts[operation] = None
+        while len(self._doubts) > MOST_DOUBTS:
+            del self._doubts[next(iter(self._doubts))]
+
     def closed(self, operation: Operation, reply: Reply) -> None:
+        self._doubts.pop(operation, None)
         if isinstance(operation.command, Cancel):
             if reply.outcome is not Outcome.CONFIRMED:
                 self._mark(operation.command, asked=False)
@@ -491,8 +501,8 @@ class Desk:
         self._reconsider_soon()
 
     def dress(self, operation: Operation, reply: Reply) -> CancelReport | SubmitReport:
-        if reply.outcome is Outcome.UNKNOWN:
-            self._doubts.add(operation)
+        if reply.outcome is Outcome.UNKNOWN and operation.phase is not Phase.DONE:
+            self._doubt(operation)
         if isinstance(operation.command, Cancel):
             return cancel_report(operation, operation.command, reply, self.ledger, self._settle(operation, reply))
         if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):

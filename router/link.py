@@ -36,6 +36,8 @@ __all__ = ["Link", "LinkUser"]
 log = logging.getLogger("router.session")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+GROWTH = 1.5  # of the pause, when a connection did not last
+STEADY = 1.0  # seconds that a connection must have lasted for the pauses to begin anew
 SAME_CLOCK = 2.0  # the Date header has whole seconds
 GOODBYE_TIMEOUT = 1.0
 
@@ -73,6 +75,7 @@ class Link:
         self.socket: WebSocket | None = None
         self.http: Http | None = None
         self._gone = asyncio.Event()
+        self._pause, self._up_since = FIRST_PAUSE / GROWTH, 0.0
         self._keeper: asyncio.Task[None] | None = None
         self._accepted = False
 
@@ -158,6 +161,7 @@ class Link:
             await self._disconnect()
             raise
         self._accepted = True
+        self._up_since = self.loop.time()
         self.last_error = ""
 
     async def _open_transports(self) -> None:
@@ -216,17 +220,30 @@ class Link:
             if self._codec.spec.lists:
                 self._become(SessionState.SYNCING)
                 self._user.writable()
-                await self._user.sync()
+                await self._sync()
             if not self.is_gone:
                 self._become(SessionState.READY)
                 self._user.writable()
 
+    async def _sync(self) -> None:
+        """Read the open orders, or notice that the connection is gone again, whatever that read hangs on."""
+        work = [self.loop.create_task(self._user.sync()), self.loop.create_task(_happens(self._gone))]
+        try:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
     async def _reconnect(self) -> bool:
         """Try until it works. False: the login is refused, and never was accepted."""
-        pause = FIRST_PAUSE
+        steady = self.loop.time() - self._up_since >= STEADY
+        self._pause = (
+            FIRST_PAUSE if steady else min(self._pause * GROWTH, LONGEST_PAUSE)
+        )  # a login proves nothing by itself
         while True:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
             try:
                 await self._connect()
             except VenueError as error:
@@ -237,6 +254,10 @@ class Link:
                 log.exception("%s: a mistake of ours while connecting", self._name)
             else:
                 return True
+
+
+async def _happens(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _clock(headers: Mapping[str, str]) -> str:

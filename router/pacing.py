@@ -6,7 +6,8 @@ Rules:
 2. Every message is in a lane. SUBMIT (whatever can open a position) leaves a fifth of its budget untouched and READ a tenth,
    so that what they use up never stops a CANCEL.
 3. A venue with a budget of its own for cancels has two; else the lanes share one.
-4. When the venue says "too fast", its budget is taken for spent, whoever spent it, until the pause that it asked for is over.
+4. When the venue says "too fast", the lane's part of the budget is taken for spent, whoever spent it, and all lanes of that budget
+   are closed until the pause that it asked for is over: cancels only if it was a cancel that was told so.
 """
 
 from __future__ import annotations
@@ -48,24 +49,22 @@ class Budget:
 
 @define
 class _Bucket:
-    """What is left of one budget (None: there is no limit). closed: when the venue will listen again, monotonic."""
+    """What is left of one budget (None: there is no limit)."""
 
     budget: Budget | None
     left: float = 0.0
     at: float = 0.0
-    closed: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         self.left = self.budget.units if self.budget is not None else 0.0
 
     def wait(self, weight: float, reserved: float, now: float) -> float:
-        rest = max(self.closed - now, 0.0)
         if self.budget is None:
-            return rest
+            return 0.0
         self.refill(now)
         floor = reserved * self.budget.units
         missing = min(weight + floor, self.budget.units) - self.left  # one that is too heavy waits for a full budget
-        return max(rest, missing * self.budget.seconds / self.budget.units)
+        return max(0.0, missing * self.budget.seconds / self.budget.units)
 
     def refill(self, now: float) -> None:
         if self.budget is not None and now > self.at:
@@ -73,8 +72,7 @@ class _Bucket:
             self.left = min(self.budget.units, self.left + back)
             self.at = now
 
-    def close(self, reserved: float, until: float, now: float) -> None:
-        self.closed = max(self.closed, until)
+    def use_up(self, reserved: float, now: float) -> None:
         if self.budget is not None:
             self.refill(now)
             self.left = min(self.left, reserved * self.budget.units)
@@ -92,10 +90,11 @@ class Pacer:
         common = _Bucket(general and Budget(general.units * share, general.seconds))
         own = common if cancels is None else _Bucket(Budget(cancels.units * share, cancels.seconds))
         self._buckets = {Lane.CANCEL: own, Lane.READ: common, Lane.SUBMIT: common}
+        self._closed = dict.fromkeys(Lane, 0.0)
 
     def wait(self, lane: Lane, weight: float, now: float) -> float:
         """Seconds until a message of this weight may go; 0: now."""
-        return self._buckets[lane].wait(weight, RESERVED[lane], now)
+        return max(self._closed[lane] - now, self._buckets[lane].wait(weight, RESERVED[lane], now))
 
     def spend(self, lane: Lane, weight: float, now: float) -> None:
         """A message goes."""
@@ -104,8 +103,11 @@ class Pacer:
         bucket.left -= weight
 
     def pause(self, lane: Lane, seconds: float, now: float) -> None:
-        """The venue says "too fast" to a message of this lane, and is to be left alone for so long."""
-        self._buckets[lane].close(RESERVED[lane], now + seconds, now)
+        """The venue says "too fast" to a message of this lane, and is to be left alone for so long (rule 4)."""
+        self._buckets[lane].use_up(RESERVED[lane], now)
+        for other in Lane:
+            if self.is_shared(lane, other) and (lane is Lane.CANCEL or other is not Lane.CANCEL):
+                self._closed[other] = max(self._closed[other], now + seconds)
 
     def left(self, now: float) -> dict[str, float]:
         """What is left of each budget in units, by lane; {} where there is no limit."""

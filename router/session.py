@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -221,6 +222,10 @@ class Session:
         except CannotExpress as error:
             operation.finish(Reply(outcome=Outcome.NOT_SENT, text=self._redact(str(error))))
             return
+        except Exception:  # an encoder of the user's may raise anything; nothing of it was sent
+            log.exception("%s: the command could not be encoded", self._name)
+            operation.finish(Reply(outcome=Outcome.NOT_SENT, text=f"{self._name}: the command could not be encoded"))
+            return
         if wire.order_id is not None:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
         operation.release = lambda: self._release(operation)
@@ -400,7 +405,7 @@ class Session:
             operation.acknowledged = True
             self._continue(operation, answer.then)
             return
-        text = self._redact.word(answer.text[:MAX_TEXT])
+        text = self._redact.word(answer.text)[:MAX_TEXT]
         if text != answer.text:
             answer = evolve(answer, text=text)
         self._listener.answered(operation, answer, Sealed(frame.body, self._redact))
@@ -423,14 +428,15 @@ class Session:
         """Prepare a new attempt of what was not executed. False: none is left."""
         late = answer.retry is Retry.LATER
         pause = self._slow_down(lane_of(operation), answer) if late else 0.0
-        deadline = operation.last_deadline
+        again = wire.effect is Effect.IDEMPOTENT and operation.attempts > 1  # a repeat settles, whoever waits
+        deadline = math.inf if again else operation.last_deadline
         allowed = MAX_DECLINES if late else 1
         if deadline is None or operation.declines >= allowed:
             return False
         if operation.declines and wire.effect is Effect.ONCE and _form(answer) != operation.declined_as:
             self._listener.answered(
                 operation,
-                Answer(outcome=Outcome.UNKNOWN, text=self._redact.word(answer.text[:MAX_TEXT])),
+                Answer(outcome=Outcome.UNKNOWN, text=self._redact.word(answer.text)[:MAX_TEXT]),
                 Sealed(b"", self._redact),
             )
             return True

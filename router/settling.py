@@ -203,9 +203,9 @@ class Settler:
         except VenueError as error:
             operation.note(error.text)
             return not self._adapter.is_away
+        self._books.absorb(reading)
         if operation.phase is not Phase.WRITTEN:
             return True
-        self._books.absorb(reading)
         self.by_ledger(operation)
         left = self._adapter.remaining(operation.command, reading.rows)
         if operation.phase is Phase.WRITTEN:

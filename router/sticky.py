@@ -37,7 +37,11 @@ class Sticky:
 
     def find(self, entry: Entry) -> Operation | None:
         """The cancel that is held for this order."""
-        return self._held.get(entry)
+        operation = self._held.get(entry)
+        if operation is not None and operation.phase is Phase.DONE:
+            del self._held[entry]
+            return None
+        return operation
 
     def hold(self, operation: Operation, entry: Entry) -> None:
         """Keep a cancel until the order's id is known."""

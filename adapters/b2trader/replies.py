@@ -22,7 +22,7 @@ from router.venue import Answer, Execution, Frame, Item, Retry, Wire
 __all__ = ["read_reply"]
 
 REFUSALS = {400, 403, 404, 422}  # everything else that is not a 2xx leaves the outcome open
-MAX_WORDS = 300
+MAX_WORDS = 64 * 1024  # what is shown is cut when no secret is in it any more
 MAX_PAUSE = 60.0
 
 OPEN = {"Started", "Pending", "Working"}

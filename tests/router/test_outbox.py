@@ -18,7 +18,7 @@ from adapters.b2trader.simulator import B2TraderSimulator
 from adapters.qfex.codec import SPEC, QfexCodec
 from adapters.qfex.simulator import Order as TheirOrder
 from adapters.qfex.simulator import QfexSimulator
-from router import Budget, Cancel, Order, Outcome, Router
+from router import Budget, Cancel, CxlRejReason, Order, Outcome, Router
 from router.operation import Operation, Reply
 from router.outbox import Outbox
 from router.pacing import Lane, Pacer
@@ -480,7 +480,7 @@ async def test_what_waits_out_a_longer_pause_at_its_deadline_is_refused_and_neve
     assert sent == ["first", "second", "second"]
 
 
-async def test_retry_after_is_honoured_and_holds_the_others_of_that_budget(
+async def test_retry_after_is_honoured_and_holds_other_submits_and_no_cancels(
     b2_sim: B2TraderSimulator, slowed: asyncio.Event
 ) -> None:
     order = Order("b", "spot.btc_usdt", "buy", "limit", "0.02", "100")
@@ -489,9 +489,12 @@ async def test_retry_after_is_honoured_and_holds_the_others_of_that_budget(
         begun = now()
         throttled = asyncio.ensure_future(router.submit(order))
         await asyncio.wait_for(slowed.wait(), 5)
-        held = await router.cancel("b", ULID, deadline=0.3)
-        assert (held.outcome, b2_sim.commands("DELETE orders")) == (Outcome.NOT_SENT, [])
+        other = Order("b", "spot.btc_usdt", "buy", "limit", "0.02", "100")
+        held = await router.submit(other, deadline=0.3)
+        assert (held.outcome, len(b2_sim.commands("POST orders"))) == (Outcome.NOT_SENT, 1)
         assert held.text == "it waited for the venue's pause after too many messages"
+        gone = await router.cancel("b", ULID, deadline=0.3)
+        assert (gone.reason, len(b2_sim.commands("DELETE orders"))) == (CxlRejReason.UNKNOWN_ORDER, 1)
         placed = await throttled
         assert now() - begun >= 1.0
     assert (placed.outcome, len(b2_sim.commands("POST orders")), len(b2_sim.orders)) == (Outcome.CONFIRMED, 2, 1)

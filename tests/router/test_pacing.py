@@ -179,10 +179,16 @@ def test_a_share_is_a_part_of_both_budgets_and_of_their_pace() -> None:
 
 def test_a_pause_holds_every_lane_of_its_budget_until_it_is_over() -> None:
     pacer = Pacer(Budget(100, 1))
-    pacer.pause(Lane.SUBMIT, 3.0, 10.0)
+    pacer.pause(Lane.CANCEL, 3.0, 10.0)
     assert [pacer.wait(lane, 1, 10.0) for lane in Lane] == pytest.approx([3.0, 3.0, 3.0])
     assert [pacer.wait(lane, 1, 12.5) for lane in Lane] == pytest.approx([0.5, 0.5, 0.5])
     assert [pacer.wait(lane, 1, 13.0) for lane in Lane] == [0, 0, 0]
+
+
+def test_a_pause_of_submits_holds_no_cancels() -> None:
+    pacer = Pacer(Budget(100, 1))
+    pacer.pause(Lane.SUBMIT, 3.0, 10.0)
+    assert [pacer.wait(lane, 1, 10.0) for lane in Lane] == pytest.approx([0.0, 3.0, 3.0])
 
 
 def test_a_pause_takes_the_budget_for_spent_and_leaves_the_reserves_of_others() -> None:

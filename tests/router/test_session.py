@@ -297,6 +297,7 @@ async def test_after_a_drop_it_logs_in_reads_and_goes_on(venue, toy_session, ord
         await venue.say("cancelled a", "cancelled b")
         assert (await cancel).ok
         assert (await lost).ok, "the venue's own event, after the reconnection, settles it"
+        await router.open_orders("toy")
         assert router.health()["toy"].state is SessionState.READY
     assert venue.logins == 2
     assert venue.count("cancel a") == 2, "by its id: once more after the reconnection"
