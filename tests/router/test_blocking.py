@@ -7,7 +7,7 @@ import pytest
 
 from adapters.qfex import Qfex
 from adapters.qfex.simulator import QfexSimulator
-from router import Cancel, Order, OrdStatus, Outcome, RouterClosed, UnknownVenue, VenueUnreachable
+from router import Cancel, Order, OrdStatus, Outcome, RouterClosed, SwitchFired, UnknownVenue, VenueUnreachable
 from router.blocking import Router
 
 
@@ -87,3 +87,22 @@ def test_events_end_when_the_router_is_closed(simulator):
         events = router.events()
         router.submit(limit())
     assert [event.status for event in events] in ([OrdStatus.NEW], [])
+
+
+def test_cancel_all_and_the_dead_mans_switch(simulator):
+    venue, _ = simulator
+    with Router({"qfex": Qfex(**venue.credentials)}) as router:
+        for _ in range(3):
+            assert router.submit(limit()).ok
+        report = router.cancel_all(deadline=5)
+        assert (len(report.affected), report.no_open_orders, venue.book) == (3, True, {})
+        assert router.submit(limit()).ok
+        with router.deadman(60) as fed:
+            fed.feed()
+            assert (fed.armed, fed.fired) == (True, False)
+        assert not fed.armed
+        starved = router.deadman(0.05, venue="qfex")
+        assert starved.report().no_open_orders
+        with pytest.raises(SwitchFired):
+            starved.feed()
+        assert venue.book == {}
