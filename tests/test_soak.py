@@ -24,6 +24,7 @@ from router import Outcome
 from router.masscancel import MassCancel
 from router.operation import Operation, Reply
 from router.report import CxlRejReason
+from router.session import Session
 from router.testing import Fault
 from router.venue import Effect
 
@@ -224,8 +225,13 @@ async def test_the_checker_sees_a_blind_resend(monkeypatch):
     def blindly(self, command, now):
         return evolve(encode(self, command, now), effect=Effect.IDEMPOTENT)
 
+    def at_once(self, lane):
+        return "" if self._link is not None and self._link.is_up else "away"
+
     monkeypatch.setattr(QfexCodec, "encode", blindly)
-    assert any("an order 2 times for 1 submits" in line for line in await soaked((Fault.HANG_UP_EXECUTED,)))
+    monkeypatch.setattr(Session, "_obstacle", at_once)  # else the list is read first, and settles what was placed
+    found = await soaked((Fault.HANG_UP_EXECUTED,), seconds=3)
+    assert any("an order 2 times for 1 submits" in line for line in found)
 
 
 async def test_the_checker_sees_a_guess(monkeypatch):

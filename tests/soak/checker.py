@@ -22,7 +22,7 @@ from router import Outcome
 from router.report import CxlRejReason
 from soak.books import CANCELLED, FILLED, FIRED
 
-MARGIN = 1.0
+MARGIN = 0.5
 LINGER = 10.0
 
 
