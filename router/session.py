@@ -19,7 +19,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve
@@ -107,6 +107,10 @@ class Session:
     def __repr__(self) -> str:
         state = SessionState.CLOSED if self._link is None else self._link.state
         return f"<{type(self).__name__} {self._name} {state}>"
+
+    def through(self, wrap: Callable[[Codec], Codec]) -> None:
+        """Put something around the codec, before the first open(): the conformance kit listens there."""
+        self._codec = wrap(self._codec)
 
     @property
     def spec(self) -> Spec:
@@ -380,7 +384,8 @@ class Session:
             self._link.socket.abort("answers that name no request could not be told apart")
 
     def _settle(self, pending: Pending, item: Answer | Snapshot, frame: Frame) -> None:
-        pending.heard = True
+        owed = isinstance(item, Answer) and item.owed
+        pending.heard = pending.heard or not owed
         if pending.answer is not None:
             if isinstance(item, Answer) and item.outcome is None and pending.wire.acknowledged:
                 item = evolve(item, outcome=Outcome.CONFIRMED, final=True)
@@ -392,6 +397,8 @@ class Session:
                     pending.answer.set_result(item)
         elif pending.operation is not None and isinstance(item, Answer):
             self._answered(pending.operation, pending.wire, item, frame)
+            if owed:  # else what is still to come, if it names nothing, would be taken for somebody else's
+                return
             answered = item.final and item.outcome is not Outcome.UNKNOWN
             self._round_trips.append(asyncio.get_running_loop().time() - pending.asked)
             if answered or pending.operation.phase is Phase.DONE:

@@ -121,6 +121,7 @@ class Answer:
     which a set-cancel (or a receipt) is completed by reading. all: it goes to every Wire that holds one of the keys.
     sole: the frame names no request; it counts only for the sole outstanding Wire whose verb is in keys (no keys: any).
     rivals: verbs of which only one may be outstanding under these keys, or nothing is settled.
+    owed: the frame is about the order, and so settles the request; what the venue says to the request itself is still to come.
     status: of the order named. reasons: why it was refused, as a cancel and as an order. retry: the venue says that it
     was not executed; after: seconds to wait before a new attempt. then: a Wire whose answer completes this one.
     """
@@ -130,6 +131,7 @@ class Answer:
     final: bool = True
     all: bool = False
     sole: bool = False
+    owed: bool = False
     rivals: frozenset[str] = frozenset()
     status: OrdStatus | None = None
     cancel_reason: CxlRejReason = CxlRejReason.OTHER

@@ -21,7 +21,12 @@ from router.venue import Answer, Execution, Frame, Item, Retry, Wire
 
 __all__ = ["read_reply"]
 
-REFUSALS = {400, 403, 404, 422}  # everything else that is not a 2xx leaves the outcome open
+REFUSALS = {  # why, as an order and as a cancel; everything else that is not a 2xx leaves the outcome open
+    400: (OrdRejReason.OTHER, CxlRejReason.OTHER),
+    403: (OrdRejReason.BROKER, CxlRejReason.BROKER),
+    404: (OrdRejReason.UNKNOWN_SYMBOL, CxlRejReason.UNKNOWN_ORDER),
+    422: (OrdRejReason.OTHER, CxlRejReason.OTHER),
+}
 MAX_WORDS = 64 * 1024  # what is shown is cut when no secret is in it any more
 MAX_PAUSE = 60.0
 
@@ -98,7 +103,7 @@ def _token_reply(frame: Frame, now: float, token_request: Callable[[], Wire]) ->
         yield renewal(_token.decode(frame.body).access_token, now, token_request())
         yield Answer(outcome=Outcome.CONFIRMED)
     else:
-        refused = frame.status in REFUSALS | {401}
+        refused = frame.status in {*REFUSALS, 401}
         yield Answer(outcome=Outcome.REFUSED if refused else Outcome.UNKNOWN, text=_words(frame))
 
 
@@ -110,13 +115,8 @@ def _failed(frame: Frame, hint: str = "") -> Answer:
     if frame.status == 429:
         return Answer(outcome=Outcome.REFUSED, retry=Retry.LATER, after=_retry_after(frame), text=text)
     if frame.status in REFUSALS:
-        missing = frame.status == 404
-        return Answer(
-            outcome=Outcome.REFUSED,
-            cancel_reason=CxlRejReason.UNKNOWN_ORDER if missing else CxlRejReason.OTHER,
-            order_reason=OrdRejReason.BROKER if frame.status == 403 else OrdRejReason.OTHER,
-            text=text,
-        )
+        order_reason, cancel_reason = REFUSALS[frame.status]
+        return Answer(outcome=Outcome.REFUSED, order_reason=order_reason, cancel_reason=cancel_reason, text=text)
     return Answer(outcome=Outcome.UNKNOWN, text=text)
 
 

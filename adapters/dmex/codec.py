@@ -35,7 +35,8 @@ SPEC = Spec(
         "cancel": "by order hash, signed; reply frames are undocumented",
         "client ids": "none",
         "stops": "held by the venue; cancelled like any order, by their hash",
-        "replace": "a new order in the place of the old one, in one step; what fills after the last read comes on top",
+        "replace": "a new order in the place of the old one, in one step; needs rest_url=, because what is filled is read "
+        "just before, and what fills after that comes on top",
         "placing": "needs an order_encoder: the recipe of today's order hash is not public",
     },
 )

@@ -151,6 +151,7 @@ def _too_late(order_id: str, text: str) -> Answer:
     return Answer(
         keys=((CANCEL, order_id),),
         all=True,
+        owed=True,
         outcome=Outcome.REFUSED,
         cancel_reason=CxlRejReason.TOO_LATE_TO_CANCEL,
         status=OrdStatus.FILLED,
@@ -262,7 +263,8 @@ def _refusal(err: Err) -> Iterator[Item]:
     elif code == "RateLimited":
         yield Answer(**facts, outcome=Outcome.REFUSED, retry=Retry.LATER)
     elif code in tables.ERROR_CODES:
-        yield Answer(**facts, outcome=Outcome.REFUSED, order_reason=tables.ERROR_CODES[code])
+        order_reason, cancel_reason = tables.ERROR_CODES[code]
+        yield Answer(**facts, outcome=Outcome.REFUSED, order_reason=order_reason, cancel_reason=cancel_reason)
     else:  # ServerError, and every code that the venue has not published
         yield Answer(**facts, outcome=Outcome.UNKNOWN)
 

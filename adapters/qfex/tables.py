@@ -84,14 +84,14 @@ REFUSALS = {
     "USER_IN_LIQUIDATION": _OTHER,
 }
 
-ERROR_CODES = {  # ServerError is not here: the venue itself is in doubt then
-    "InvalidJSONFormat": OrdRejReason.OTHER,
-    "InvalidParameter": OrdRejReason.OTHER,
-    "InvalidOrder": OrdRejReason.OTHER,
-    "InvalidPrice": OrdRejReason.OTHER,
-    "PermissionDenied": OrdRejReason.BROKER,
-    "KycRequired": OrdRejReason.BROKER,
-    "TncRequired": OrdRejReason.BROKER,
+ERROR_CODES = {  # why, as an order and as a cancel; ServerError is not here: the venue itself is in doubt then
+    "InvalidJSONFormat": (OrdRejReason.OTHER, CxlRejReason.OTHER),
+    "InvalidParameter": (OrdRejReason.OTHER, CxlRejReason.OTHER),
+    "InvalidOrder": (OrdRejReason.OTHER, CxlRejReason.OTHER),
+    "InvalidPrice": (OrdRejReason.OTHER, CxlRejReason.OTHER),
+    "PermissionDenied": (OrdRejReason.BROKER, CxlRejReason.BROKER),
+    "KycRequired": (OrdRejReason.BROKER, CxlRejReason.BROKER),
+    "TncRequired": (OrdRejReason.BROKER, CxlRejReason.BROKER),
 }
 
 DOUBTFUL = ("REJECT", "FAIL", "INVALID", "ERROR", "DENIED", "CANCEL", "EXPIRE", "NO_SUCH")

@@ -13,11 +13,13 @@ from adapters.b2trader.simulator.refusal import Refusal
 from adapters.b2trader.simulator.tokens import Tokens
 from adapters.dmex import Dmex
 from adapters.qfex.codec import SPEC, QfexCodec
-from router import Cancel, IdKind, Order, OrdStatus, Outcome, Router, SwitchFired
+from router import Cancel, CxlRejReason, IdKind, Order, OrdStatus, Outcome, Router, SwitchFired
 from router.session import Session
-from router.testing import Fault, Switches
+from router.testing import Fault, Switches, Verb
+from router.testing import Refusal as Word
 
 AAPL = "AAPL-USD"
+REFUSED_CANCEL = Word(Verb.CANCEL, "InvalidOrder", CxlRejReason.OTHER)
 
 
 def limit(**changes):
@@ -219,3 +221,32 @@ async def test_an_encoder_that_breaks_is_not_sent_and_leaves_nothing(dmex_sim):
         report = await router.submit(Order("dmex", "btcusd", "buy", "limit", "1", "100"))
         assert (report.outcome, router._desks["dmex"].placing(None)) == (Outcome.NOT_SENT, [])
     assert dmex_sim.received == []
+
+
+# -- an answer that is still owed
+
+
+async def test_the_own_answer_of_a_cancel_that_a_fill_settled_is_nobody_elses(qfex, qfex_sim):
+    """The venue's err names nothing, and comes when a submit is the only command that waits."""
+    qfex_sim.variants.err_echo = "null"
+    placed, other = await qfex.submit(limit()), await qfex.submit(limit())
+    told = qfex.events()
+    qfex_sim.switches = Switches(hold=True, only=frozenset({"cancel_order", "add_order"}))
+    qfex_sim.bench.refuse(REFUSED_CANCEL)
+    cancelling = asyncio.ensure_future(qfex.cancel(placed))
+    await qfex_sim.until_held(1)
+    await qfex_sim.fill(placed.order_id)
+    late = await cancelling
+    assert (late.outcome, late.reason, late.status) == (Outcome.REFUSED, 0, OrdStatus.FILLED)
+    submitting = asyncio.ensure_future(qfex.submit(limit(price="151")))
+    await qfex_sim.until_held(2)
+    answers = set(qfex_sim._tasks)
+    qfex_sim.release(1)
+    await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+    await qfex_sim.fill(other.order_id)
+    while (await anext(told)).order_id != other.order_id:
+        pass  # what was said before it has been heard too
+    qfex_sim.switches = Switches()
+    qfex_sim.release()
+    report = await submitting
+    assert (report.outcome, list(qfex_sim.book)) == (Outcome.CONFIRMED, [report.order_id])
