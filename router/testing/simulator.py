@@ -21,13 +21,16 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from attrs import Factory, define, field, frozen
 
 from router.testing.faults import Fate, Fault
 from router.testing.injection import Faults
 from router.testing.strike import Strike
+
+if TYPE_CHECKING:
+    from router.testing.bench import Bench
 
 __all__ = ["QUIET", "Fate", "Received", "Simulator", "Switches"]
 
@@ -107,9 +110,14 @@ class Simulator(ABC):
     def environment(self) -> dict[str, str]:
         """The same as environment variables, for the command line."""
 
+    @property
+    def bench(self) -> Bench:
+        """What the conformance cases ask. Raises NotImplementedError where the simulator has none."""
+        raise NotImplementedError(f"{type(self).__name__} has no bench: see router.testing.Bench")
+
     @abstractmethod
     async def start(self) -> None:
-        """Listen. Returns when connections are accepted."""
+        """Listen, after a stop at the same address. Returns when connections are accepted."""
 
     @abstractmethod
     async def stop(self) -> None:

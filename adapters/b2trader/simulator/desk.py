@@ -102,6 +102,7 @@ class Desk:
         if not stop.live or ignored:
             return stop
         stop.end("Rejected" if mode == "rejected" else stop.status, self.clock())
+        stop.withdrawn = True
         if mode == "dated":
             stop.cancelled = stop.updated
         return stop

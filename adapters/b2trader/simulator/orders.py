@@ -91,11 +91,15 @@ class Order(_Entry):
 
 @define(eq=False)
 class Stop(_Entry):
-    """A stop order. live: whether it still waits, which its status alone does not tell. child: the order it became."""
+    """A stop order. live: whether it still waits, which its status alone does not tell. child: the order it became.
+
+    withdrawn: whether a cancel has ended it, which its status does not tell either.
+    """
 
     status: str = "WaitingForActivation"
     live: bool = True
     child: str | None = None
+    withdrawn: bool = False
 
     def end(self, status: str, now: int) -> None:
         self.status, self.live, self.updated = status, False, now

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, Literal
 from aiohttp import web
 from attrs import Factory, define, field
 
+from adapters.b2trader.simulator.bench import B2TraderBench
 from adapters.b2trader.simulator.calls import REDIRECTED, Call, read_call
 from adapters.b2trader.simulator.desk import Desk, Family, StopCancelMode
 from adapters.b2trader.simulator.errors import ErrorStyle, error
@@ -88,14 +89,16 @@ class B2TraderSimulator(Simulator):
     )
     _runner: web.AppRunner | None = field(default=None, init=False, repr=False)
     _stopped: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
-    _url: str = field(default="", init=False)
+    _refusals: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
+    _port: int = field(default=0, init=False)
+    _bench: B2TraderBench = field(init=False, repr=False, default=Factory(B2TraderBench, takes_self=True))
 
     # -- where it is
 
     @property
     def url(self) -> str:
         """http://127.0.0.1:PORT, once started."""
-        return self._url
+        return f"http://127.0.0.1:{self._port}" if self._port else ""
 
     @property
     def credentials(self) -> dict[str, Any]:
@@ -105,15 +108,19 @@ class B2TraderSimulator(Simulator):
     def environment(self) -> dict[str, str]:
         return {f"B2TRADER_{name.upper()}": value for name, value in self.credentials.items()}
 
+    @property
+    def bench(self) -> B2TraderBench:
+        return self._bench
+
     async def start(self) -> None:
+        """Listen, on the same port as before if this is a restart."""
         self._stopped = asyncio.Event()
         app = web.Application(client_max_size=LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, logger=QUIET, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self._url = f"http://{host}:{port}"
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         self.release(fate=Fate.DROP)
@@ -175,6 +182,18 @@ class B2TraderSimulator(Simulator):
     def fill(self, order_id: str, amount: Decimal | str | int | None = None) -> Order:
         """Fill an open order by this base amount (None: all that remains)."""
         return self.desk.fill(order_id, amount)
+
+    def refuse(self, method: str, word: str) -> None:
+        """Refuse the next POST or DELETE about an order: by an HTTP status, or a POST by the status Rejected."""
+        self._refusals.append((method, word))
+
+    async def drop_connections(self) -> None:
+        """Cut every open connection, whatever is under way on it. Returns when they are gone."""
+        server = self._runner.server if self._runner else None
+        for handler in server.connections if server else []:
+            if handler.transport is not None:
+                handler.transport.abort()
+        await asyncio.sleep(0)  # in which the loop tells the server that they are lost
 
     # -- one request
 
@@ -258,9 +277,11 @@ class B2TraderSimulator(Simulator):
                 return [self._account()]
             case "POST", "v3" | "cfd/v4" | "perpetual/v4", "orders" | "stop-orders", None:
                 self._admit(call)
-                return {"order": self._place(call, FAMILIES[call.base], call.raw).json()}
+                rejected = self._decreed("POST")
+                return {"order": self._place(call, FAMILIES[call.base], call.raw, rejected).json()}
             case "DELETE", "v3", "orders" | "stop-orders", str(key):
                 self._admit(call)
+                self._decreed("DELETE")
                 return {"order": self._cancel(call, key).json()}
         raise not_found()
 
@@ -295,11 +316,23 @@ class B2TraderSimulator(Simulator):
 
     # -- what is asked
 
-    def _place(self, call: Call, family: Family, body: bytes) -> Order | Stop:
+    def _decreed(self, method: str) -> bool:
+        """Raise the status that `refuse` has asked for; True: it is the status Rejected."""
+        refusal = next((each for each in self._refusals if each[0] == method), None)
+        if refusal is None:
+            return False
+        self._refusals.remove(refusal)
+        if refusal[1].isdigit():
+            raise Refusal(int(refusal[1]), "refused", "Refused")
+        return True
+
+    def _place(self, call: Call, family: Family, body: bytes, rejected: bool) -> Order | Stop:
         if call.nested:
             raise invalid("nested too deeply")
         ticket = read_ticket(body)
         place = self.desk.place if call.route == "orders" else self.desk.place_stop
+        if rejected:
+            return place(family, ticket, reject="Refused")
         if not self.desk.exceeds(family, ticket):
             if not self.reject_next:
                 return place(family, ticket)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import Factory, asdict, define, field
 
-__all__ = ["HASH", "Book", "Order", "Refused", "read_hash"]
+__all__ = ["HASH", "NO_HASH", "Book", "Order", "Refused", "read_hash"]
 
 HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 NO_HASH: Final = frozenset({"", "0x" + "0" * 64})

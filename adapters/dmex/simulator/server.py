@@ -34,7 +34,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from adapters.dmex.simulator import faults
-from adapters.dmex.simulator.book import Book, Order, Refused
+from adapters.dmex.simulator.bench import DmexBench
+from adapters.dmex.simulator.book import NO_HASH, Book, Order, Refused
 from adapters.dmex.simulator.replies import GREETING, PUSH, Reply, reply
 from adapters.dmex.simulator.requests import ADDRESS, decode, read_cancel, read_create, read_order
 from adapters.dmex.simulator.signatures import address_of, recover
@@ -75,6 +76,9 @@ class DmexSimulator(Simulator):
     _book: Book = field(factory=Book, init=False, repr=False)
     _numbers: Iterator[int] = field(factory=lambda: itertools.count(1), init=False, repr=False)
     _answers: set[asyncio.Task[None]] = field(factory=set, init=False, repr=False)
+    _refusals: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
+    _ports: tuple[int, int] = field(default=(0, 0), init=False)
+    _bench: DmexBench = field(init=False, repr=False, default=Factory(DmexBench, takes_self=True))
     _server: Server | None = field(default=None, init=False, repr=False)
     _runner: web.AppRunner | None = field(default=None, init=False, repr=False)
     _stopping: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
@@ -101,15 +105,21 @@ class DmexSimulator(Simulator):
     def environment(self) -> dict[str, str]:
         return {f"DMEX_{name.upper()}": value for name, value in self.credentials.items()}
 
+    @property
+    def bench(self) -> DmexBench:
+        return self._bench
+
     async def start(self) -> None:
+        """Listen, on the same ports as before if this is a restart."""
         self._stopping = asyncio.Event()
         options: dict[str, Any] = {"compression": None, "max_size": MAX_SIZE, "logger": QUIET}
-        self._server = await serve(self._talk, "127.0.0.1", 0, process_request=_only_ws, **options)
+        self._server = await serve(self._talk, "127.0.0.1", self._ports[0], process_request=_only_ws, **options)
         app = web.Application()
         app.router.add_get("/api/orders", self._list)
         self._runner = web.AppRunner(app, access_log=None, logger=QUIET, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self._ports[1]).start()
+        self._ports = (self._server.sockets[0].getsockname()[1], self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         server, runner = self._server, self._runner
@@ -145,6 +155,10 @@ class DmexSimulator(Simulator):
         self._book.rest(Order(hash=order_hash, owner=owner or self.address, **fields))
         return order_hash
 
+    def enter(self, order: Order, replace_hash: str = "") -> None:
+        """Enter an order as a create would, whoever signed it."""
+        self._book.enter(order, replace_hash)
+
     def fill(self, order_hash: str, amount: int | str | None = None) -> None:
         """Execute `amount` (units of 1e-8; None: all that remains) of an open order."""
         self._book.fill(order_hash, amount)
@@ -153,6 +167,10 @@ class DmexSimulator(Simulator):
         """The venue cancels an open order by itself."""
         self._book.close(order_hash)
 
+    def refuse(self, command: str, words: str) -> None:
+        """Refuse the next of these commands in these words. "replace_order": a create with a replace_hash."""
+        self._refusals.append((command, words))
+
     async def send(self, frame: str | bytes | Mapping[str, Any]) -> None:
         """Send a frame to every connection: text or bytes as they are, a mapping as JSON."""
         for socket in list(self.connections.values()):
@@ -160,12 +178,20 @@ class DmexSimulator(Simulator):
                 await socket.send(json.dumps(frame) if isinstance(frame, Mapping) else frame)
 
     async def drop_connections(self) -> None:
-        """Cut every socket without a closing handshake. Returns when they are gone."""
+        """Cut every socket without a closing handshake, and every connection to the list. Returns when they are gone."""
         sockets = list(self.connections.values())
         for socket in sockets:
             socket.transport.abort()
         for socket in sockets:
             await socket.wait_closed()
+        await self._drop_http()
+
+    async def _drop_http(self) -> None:
+        server = self._runner.server if self._runner else None
+        for handler in server.connections if server else []:
+            if handler.transport is not None:
+                handler.transport.abort()
+        await asyncio.sleep(0)  # in which the loop tells the server that they are lost
 
     # -- the socket
 
@@ -251,8 +277,16 @@ class DmexSimulator(Simulator):
             raise Refused("Unknown operation")
         return self._cancel if command == "cancel_order" else self._create
 
+    def _decreed(self, command: str) -> None:
+        """Raise what `refuse` has asked for."""
+        refusal = next((each for each in self._refusals if each[0] == command), None)
+        if refusal is not None:
+            self._refusals.remove(refusal)
+            raise Refused(refusal[1])
+
     def _cancel(self, data: Any) -> None:
         order_hash = read_cancel(data)
+        self._decreed("cancel_order")
         signer = recover(order_hash, data, strict=self.strict)
         order = self._book.find(order_hash)
         self._authorize(signer, order.owner)
@@ -260,6 +294,7 @@ class DmexSimulator(Simulator):
 
     def _create(self, data: Any) -> None:
         order_hash = read_create(data)
+        self._decreed("create_order" if data.get("replace_hash", "") in NO_HASH else "replace_order")
         self._authorize(recover(order_hash, data, strict=self.strict), data["user_address"])
         self._book.enter(read_order(data), data.get("replace_hash", ""))
 

@@ -24,10 +24,11 @@ CLOSING_DISTANCE: Final = Decimal("0.001")  # close_position is "near mark": 199
 
 @define(eq=False)
 class Exchange:
-    """The accounts' commands and queries, over one engine. `twaps` are the running ones."""
+    """The accounts' commands and queries, over one engine. `twaps` are the running ones, `twap_history` all there ever were."""
 
     engine: Engine
     twaps: dict[str, Twap] = field(factory=dict, init=False)
+    twap_history: dict[str, Twap] = field(factory=dict, init=False)
 
     # -- entering
 
@@ -52,8 +53,8 @@ class Exchange:
             raise Refused("InvalidParameter", "num_orders must be at least 2, order_interval_secs at least 30")
         if twap.total_quantity / twap.num_orders < instrument.min_quantity:
             raise Refused("InvalidParameter", "total_quantity / num_orders is below the minimum quantity")
-        twap.created_at = self.engine.clock()
-        self.twaps[twap.twap_id] = twap
+        twap.created_at, twap.number = self.engine.clock(), len(self.engine.history)
+        self.twaps[twap.twap_id] = self.twap_history[twap.twap_id] = twap
         return evolve(twap)
 
     def spawn_child(self, twap_id: str, quantity: Decimal, price: Decimal) -> list[Event]:
@@ -114,6 +115,10 @@ class Exchange:
         items += self.engine.stops.values() if stops else ()
         items += self.twaps.values() if twaps else ()
         return [self._end(item) for item in items if item.account == account]
+
+    def end_twap(self, twap_id: str) -> list[Event]:
+        """End a running TWAP unasked."""
+        return [self._end(self.twaps[twap_id])]
 
     def cancel_stop(self, account: str, stop_id: str) -> list[Event]:
         """Cancel one stop. The refusal of an unknown id is assumed to look like cancel_order's."""

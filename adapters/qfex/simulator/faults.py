@@ -14,7 +14,7 @@ from adapters.qfex.simulator.variants import Variants
 from router.testing import Fault
 from router.testing.sockets import PAGE
 
-__all__ = ["executed_words", "refusing_words", "stranger"]
+__all__ = ["executed_words", "refused_words", "refusing_words", "stranger"]
 
 ERRORS: Final = {
     Fault.EXPIRED_TOKEN: ("PermissionDenied", "the session has expired"),
@@ -34,7 +34,7 @@ def refusing_words(
         case Fault.HTML_PAGE:
             return [Outgoing(PAGE)]
         case Fault.THROTTLED_NO_HINT:
-            return [_rate_limited(client, message) or _err(variants, fault, message, text)]
+            return [_rejected(client, message, "RATE_LIMITED") or _err(variants, fault, message, text)]
         case Fault.EXPIRED_TOKEN:
             client.refused = True  # the connection ends as after a refused login
             return [_err(variants, fault, message, text)]
@@ -50,11 +50,17 @@ def executed_words(
     return [_err(variants, fault, message, text)] if fault is Fault.SERVER_ERROR_EXECUTED else answer
 
 
+def refused_words(variants: Variants, word: str, client: Connection, message: Any, text: str) -> list[Outgoing]:
+    """What is said of a command that is refused with this status or error_code. Without an order_response: an err."""
+    row = _rejected(client, message, word) if word.isupper() else None
+    return [row or variants.err(Refused(word, "refused"), message, text)]
+
+
 def _err(variants: Variants, fault: Fault, message: Any, text: str) -> Outgoing:
     return variants.err(Refused(*ERRORS[fault]), message, text)
 
 
-def _rate_limited(client: Connection, message: Any) -> Outgoing | None:
+def _rejected(client: Connection, message: Any, status: str) -> Outgoing | None:
     """The order_response of a command about one order; None for any other."""
     try:
         values = parameters.read(message["type"], message["params"])
@@ -63,7 +69,9 @@ def _rate_limited(client: Connection, message: Any) -> Outgoing | None:
     named = next((values[name] for name in ID_NAMES if name in values), None)
     if not client.account or (named is None and message["type"] != "add_order"):
         return None
-    order = Order(account=client.account, symbol=values.get("symbol") or "", status="RATE_LIMITED")
+    order = Order(account=client.account, symbol=values.get("symbol") or "", status=status)
+    order.side, order.type = values.get("side") or order.side, values.get("order_type") or order.type
+    order.price = values.get("price") or order.price
     if values.get("cancel_order_id_type", "").startswith("client_"):
         order.client_order_id = str(named)
     else:

@@ -115,6 +115,10 @@ class Twap:
     status: str = "ENGINE_STATUS"
     filled_quantity: Decimal = ZERO
     created_at: float = 0.0
+    start_time: Decimal | None = None
+    worst_price: Decimal | None = None
+    number: int = 0
+    """That of the last order entered before it."""
 
 
 @frozen

@@ -14,7 +14,7 @@ Rules, besides those of every simulator:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from decimal import Decimal
 from email.utils import formatdate
 from functools import partial
@@ -23,13 +23,14 @@ from random import Random
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
-from attrs import define, field
+from attrs import Factory, define, field
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
 
 from adapters.qfex.simulator import commands, faults
+from adapters.qfex.simulator.bench import QfexBench
 from adapters.qfex.simulator.commands import TRADING, execute
 from adapters.qfex.simulator.connection import Connection, Outgoing
 from adapters.qfex.simulator.frames import order_response
@@ -57,7 +58,9 @@ class QfexSimulator(Venue):
     _port: int = field(default=0, init=False)
     _accepted: int = field(default=0, init=False)
     _clients: dict[int, Connection] = field(factory=dict, init=False, repr=False)
+    _refusals: list[tuple[frozenset[str], str]] = field(factory=list, init=False, repr=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False, repr=False)
+    _bench: QfexBench = field(init=False, repr=False, default=Factory(QfexBench, takes_self=True))
 
     # -- how to reach it
 
@@ -72,6 +75,10 @@ class QfexSimulator(Venue):
     @property
     def environment(self) -> dict[str, str]:
         return {f"QFEX_{name.upper()}": value for name, value in self.credentials.items()}
+
+    @property
+    def bench(self) -> QfexBench:
+        return self._bench
 
     @property
     def connections(self) -> int:
@@ -100,19 +107,37 @@ class QfexSimulator(Venue):
     # -- what the venue does of its own accord
 
     async def fill(
-        self, order_id: str, quantity: Decimal | int | None = None, price: Decimal | int | None = None
+        self,
+        order_id: str,
+        quantity: Decimal | int | None = None,
+        price: Decimal | int | None = None,
+        *,
+        copies: int = 1,
     ) -> None:
-        """Let a resting order trade: all of it, or `quantity`; at its own price, or at `price`. Else KeyError."""
+        """Let a resting order trade: all of it, or `quantity`; at its own price, or at `price`. Else KeyError.
+
+        copies: how often it is told.
+        """
         size = None if quantity is None else Decimal(quantity)
-        self._publish(self.engine.fill(order_id, size, None if price is None else Decimal(price)))
+        events = self.engine.fill(order_id, size, None if price is None else Decimal(price))
+        self._publish([*events[:2] * copies, *events[2:]])  # after the trade: the stops that it displaced
+
+    async def enter(self, order: Order) -> list[Event]:
+        """Enter an order or a stop that came another way than over a connection, and return what has happened."""
+        events = self.exchange.add(order)
+        self._publish(events)
+        return events
 
     async def expel(self, order_id: str, status: str = "CANCELLED_STP") -> None:
-        """End an order or a stop unasked, with this status."""
-        self._publish(self.engine.expel(order_id, status))
+        """End an order or a stop unasked, with this status; or a running TWAP."""
+        if order_id in self.twaps:
+            self._publish(self.exchange.end_twap(order_id))
+        else:
+            self._publish(self.engine.expel(order_id, status))
 
-    async def trigger(self, stop_id: str) -> None:
-        """Fire a stop, which then trades at market."""
-        self._publish(self.engine.trigger(stop_id))
+    async def trigger(self, stop_id: str, *, copies: int = 1) -> None:
+        """Fire a stop, which then trades at market. copies: how often it is told."""
+        self._publish(self.engine.trigger(stop_id) * copies)
 
     async def spawn_child(self, twap_id: str, *, quantity: Decimal | int | str, price: Decimal | int | str) -> str:
         """Let a running TWAP place a child, a LIMIT order like any other, and return its order_id. Else KeyError."""
@@ -128,6 +153,10 @@ class QfexSimulator(Venue):
         """Send this frame, as it is, to every connection that is logged in."""
         sockets = [client.socket for client in self._clients.values() if client.account]
         broadcast(sockets, encode(frame) if isinstance(frame, dict) else frame)
+
+    def refuse(self, commands: Collection[str], word: str) -> None:
+        """Answer the next of these commands with this status or error_code, and do not execute it."""
+        self._refusals.append((frozenset(commands), word))
 
     async def drop_connections(self) -> None:
         """Drop every connection without a closing handshake; returns when cancel_on_disconnect has been honoured."""
@@ -196,6 +225,10 @@ class QfexSimulator(Venue):
         instead = faults.refusing_words(self.variants, strike.fault, client, message, text)
         if instead is not None:
             return instead
+        refusal = next((each for each in self._refusals if name in each[0]), None)
+        if refusal is not None:
+            self._refusals.remove(refusal)
+            return faults.refused_words(self.variants, refusal[1], client, message, text)
         answer = execute(self, client, name, message, text)
         return faults.executed_words(self.variants, strike.fault, answer, message, text)
 

@@ -40,9 +40,7 @@ def add_order(venue: Venue, request: Request) -> list[Outgoing]:
 
 
 def add_twap(venue: Venue, request: Request) -> list[Outgoing]:
-    ignored = {"start_time", "worst_price"}
-    values = {name: value for name, value in request.values.items() if name not in ignored}
-    twap = venue.exchange.add_twap(Twap(account=request.account, **values))
+    twap = venue.exchange.add_twap(Twap(account=request.account, **request.values))
     return [Outgoing({"twap_response": twap_response(twap)})]
 
 

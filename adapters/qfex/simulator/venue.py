@@ -79,6 +79,11 @@ class Venue(Simulator):
         return self.exchange.twaps
 
     @property
+    def twap_history(self) -> dict[str, Twap]:
+        """Every TWAP ever."""
+        return self.exchange.twap_history
+
+    @property
     def history(self) -> dict[str, Order]:
         """Every order and stop ever, with its last status."""
         return self.engine.history
