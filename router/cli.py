@@ -1,4 +1,4 @@
-"""The command line: `router demo`, `router sim`, `router cancel` and `router venues`.
+"""The command line: `router demo`, `router sim`, `router cancel`, `router venues` and `router new-venue`.
 
 Credentials come from the environment, never from arguments, which other users of the machine can read.
 """
@@ -13,14 +13,15 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, redirect_stdout, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import attrs
 import click
 
-from router import registry
+from router import registry, venuetable
 from router.console import cell, coloured, console, show, show_json, table, visible, write
 from router.core import Router
 from router.errors import RouterError, VenueError
@@ -29,10 +30,11 @@ from router.report import CancelReport, Outcome
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from router.testing import Simulator
     from router.testing.requested import Requested
-    from router.venue import Adapter, Spec
+    from router.venue import Adapter
 
 __all__ = ["DONE", "NOT_SENT", "REFUSED", "UNKNOWN", "USAGE", "main"]
 
@@ -371,21 +373,78 @@ def _verdict(steps: Sequence[Any]) -> str:
 
 
 @cli.command()
-def venues() -> int:
-    """List the installed venues and what each can do. No credentials needed."""
-    rows = table("venue", "cancels by", "symbol needed for", "orders", "lists", "replaces", "documentation")
-    for name, found in registry.installed().items():
-        if isinstance(found, VenueError):
-            rows.add_row(cell(name), cell(found.text), style="red")
-        else:
-            rows.add_row(*map(cell, (name, *_abilities(found.declared))))
-    show(rows)
+@click.option("--json", "as_json", is_flag=True, help="Print what each can do as one JSON object.")
+@click.option("--markdown", is_flag=True, help="Print the table of the built-in venues that is in docs/venues.md.")
+def venues(as_json: bool, markdown: bool) -> int:
+    """List the installed venues, where each comes from and what it can do. No credentials needed.
+
+    Those that other packages bring are among them. One that is broken is named with its error; the others work.
+    """
+    if as_json and markdown:
+        raise Failure("--json or --markdown, and not both", USAGE)
+    with redirect_stdout(sys.stderr):  # somebody else's module may print when it is imported
+        found = venuetable.built_in() if markdown else venuetable.listed()
+    if markdown:
+        write(venuetable.markdown(found))
+    elif as_json:
+        show_json(found)
+    else:
+        _show_venues(found)
     return DONE
 
 
-def _abilities(spec: Spec) -> list[str]:
-    sets = (spec.cancel_kinds, spec.needs_symbol, spec.order_types, spec.lists, spec.replaces)
-    return [*(", ".join(sorted(words)) or "-" for words in sets), spec.docs_url]
+def _show_venues(found: Mapping[str, Mapping[str, Any]]) -> None:
+    sets = ("cancel_kinds", "needs_symbol", "order_types", "lists", "replaces")
+    last = ("documentation", "simulator", "package")
+    rows = table("venue", "cancels by", "symbol needed for", "orders", "lists", "replaces", *last)
+    for name, venue in found.items():
+        if "error" not in venue:
+            words = [", ".join(venue[each]) or "-" for each in sets]
+            rows.add_row(
+                *map(cell, (name, *words, venue["docs_url"], "yes" if venue["simulator"] else "-", venue["package"]))
+            )
+    show(rows)
+    for name, venue in found.items():
+        for title, key in ((name, "error"), (f"{name}'s simulator", "simulator_error")):
+            if key in venue:
+                show(_red(f"{title} ({venue['package']}): {venue[key]}"))
+
+
+def _red(text: str) -> Text:
+    line = cell(text)
+    line.stylize("red")
+    return cast("Text", line)
+
+
+# -- new-venue
+
+
+@cli.command("new-venue")
+@click.argument("name")
+@click.option(
+    "--transport", type=click.Choice(["websocket", "http"]), required=True, help="What the venue takes orders over."
+)
+@click.option(
+    "--directory",
+    default=".",
+    metavar="DIR",
+    help="Where the folder NAME is written.  [default: the current directory]",
+)
+def new_venue(name: str, transport: str, directory: str) -> int:
+    """Write a folder NAME with a new venue's package in it: its conformance cases run at once, and say what to write next.
+
+    Nothing is overwritten. See docs/add-a-venue.md.
+    """
+    from router import scaffold  # noqa: PLC0415 - of use to this command alone
+
+    try:
+        written = scaffold.new_venue(name, transport, Path(directory))
+    except (ValueError, OSError) as error:
+        raise Failure(str(error), USAGE) from None
+    folder = shlex.quote(str(Path(directory) / name))
+    write("".join(f"wrote {path}\n" for path in written))
+    write(f"Next:\n  pip install -e {folder}\n  pytest --venue {name}\n  router venues\n")
+    return DONE
 
 
 if __name__ == "__main__":

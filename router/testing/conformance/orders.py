@@ -1,0 +1,126 @@
+"""Cases about what happens to orders: trades, ends, and in which order they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from router.report import CxlRejReason, Event, ExecType, OrdStatus, Outcome
+from router.testing.bench import Verb
+from router.testing.conformance.case import case, require
+from router.testing.conformance.stage import PATIENT, Stage, Target
+
+__all__: list[str] = []
+
+
+def _trades(stage: Stage, order_id: str) -> list[Event]:
+    return [event for event in stage.events if event.order_id == order_id and event.exec_type is ExecType.TRADE]
+
+
+def _needs_trades(stage: Stage) -> None:
+    stage.needs(stage.spec.tells_trades, "the venue does not tell its trades")
+
+
+@case(
+    6,
+    "fill before ack",
+    "A fill that is told before the order's acknowledgement is counted once, and the submit is CONFIRMED.",
+)
+async def early_fill(stage: Stage) -> None:
+    _needs_trades(stage)
+    order = stage.bench.order()
+    stage.needs(order.type in stage.spec.order_types, "the venue takes no such order")
+    async with stage.connected() as router:
+        stage.hold(Verb.SUBMIT)
+        placing = asyncio.create_task(router.submit(order, deadline=PATIENT))
+        await stage.sim.until_held(1)
+        order_id = stage.bench.rows()[-1].order_id
+        await stage.bench.fill(order_id)
+        await stage.hear(lambda _: _trades(stage, order_id), "the trade")
+        stage.calm()
+        report = await placing
+        stage.expect(report, Outcome.CONFIRMED)
+        require(
+            report.order_id == order_id, f"the submit is said to have made {report.order_id}, the book has {order_id}"
+        )
+        late = await router.cancel(report, deadline=PATIENT)
+        stage.refused(late, CxlRejReason.TOO_LATE_TO_CANCEL, CxlRejReason.UNKNOWN_ORDER)
+        require(late.status is OrdStatus.FILLED, f"the order has traded; the cancel's report says {late.status}")
+        _counted(stage, order_id, [order.quantity])
+
+
+@case(11, "duplicate fill", "A trade that is told several times is one trade; several trades are several.")
+async def duplicate(stage: Stage) -> None:
+    _needs_trades(stage)
+    async with stage.connected():
+        target = await stage.target()
+        parts = [target.order.quantity / 4, target.order.quantity / 4, target.order.quantity / 2]
+        for copies, part in zip((3, 1, 2), parts, strict=True):
+            await stage.bench.fill(target.order_id, part, copies=copies)
+        await stage.hear(lambda _: _is_filled(stage, target), "that all of it has traded")
+        await _quiet(stage)
+        _counted(stage, target.order_id, parts)
+
+
+def _is_filled(stage: Stage, target: Target) -> bool:
+    return any(event.order_id == target.order_id and event.status is OrdStatus.FILLED for event in stage.events)
+
+
+async def _quiet(stage: Stage) -> None:
+    """Whatever was told before has been heard when a later request is answered."""
+    target = await stage.target()
+    stage.expect(await stage.router.cancel(target.cancel, deadline=PATIENT), Outcome.CONFIRMED)
+
+
+def _counted(stage: Stage, order_id: str, parts: list[Decimal]) -> None:
+    told = _trades(stage, order_id)
+    require(
+        [event.last_quantity for event in told] == parts,
+        f"traded were {parts}, told {[event.last_quantity for event in told]}",
+    )
+    require(
+        told[-1].cum_quantity == sum(parts),
+        f"{sum(parts)} have traded, cum_quantity is said to be {told[-1].cum_quantity}",
+    )
+    require(len({event.trade_id for event in told}) == len(parts), "two trades have one trade_id")
+
+
+@case(23, "events tell what happened", "What the venue tells of an order is told once, with its numbers.")
+async def events(stage: Stage) -> None:
+    async with stage.connected() as router:
+        target = await stage.target()
+        stage.expect(await router.cancel(target.cancel, deadline=PATIENT), Outcome.CONFIRMED)
+        await stage.hear(lambda _: _ends(stage, target.order_id), "that the order was cancelled")
+        if stage.spec.tells_trades:
+            await _partly(stage)
+            await _expelled(stage)
+        ends = _ends(stage, target.order_id)
+        require(len(ends) == 1, f"one end of an order is told as {len(ends)}")
+
+
+def _ends(stage: Stage, order_id: str) -> list[Event]:
+    return [event for event in stage.events if event.order_id == order_id and event.exec_type is ExecType.CANCELED]
+
+
+async def _partly(stage: Stage) -> None:
+    """A quarter trades, then the order is cancelled."""
+    target = await stage.target()
+    part = target.order.quantity / 4
+    await stage.bench.fill(target.order_id, part)
+    await stage.hear(lambda _: _trades(stage, target.order_id), "a trade")
+    trade = _trades(stage, target.order_id)[0]
+    require(trade.status is OrdStatus.PARTIALLY_FILLED, f"a quarter has traded; the order is said to be {trade.status}")
+    require(trade.last_price == target.order.price, f"it traded at {target.order.price}, told is {trade.last_price}")
+    report = await stage.router.cancel(target.cancel, deadline=PATIENT)
+    stage.expect(report, Outcome.CONFIRMED)
+    shown = next(each for each in report.orders if each.order_id == target.order_id)
+    require(shown.cum_quantity in {None, part}, f"{part} has traded; the report says {shown.cum_quantity}")
+    _counted(stage, target.order_id, [part])
+
+
+async def _expelled(stage: Stage) -> None:
+    target = await stage.target()
+    await stage.bench.expel(target.order_id)
+    await stage.hear(lambda _: _ends(stage, target.order_id), "that the venue ended the order")
+    late = await stage.router.cancel(target.cancel, deadline=PATIENT)
+    stage.refused(late, CxlRejReason.TOO_LATE_TO_CANCEL, CxlRejReason.UNKNOWN_ORDER)
