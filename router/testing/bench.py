@@ -4,7 +4,7 @@ A simulator speaks its venue's words on the wire. Its bench, written beside it a
 words come to: which command is a cancel, which order it names, what the book has. The cases compare that with what our
 side reports; a bench never sees a codec.
 
-Whoever builds a simulator on `router.testing.SocketVenue` or `HttpVenue` has a bench already.
+Whoever builds a simulator on router.testing.socketvenue or router.testing.httpvenue has a bench already.
 """
 
 from __future__ import annotations

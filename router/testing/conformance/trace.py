@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from router.errors import CannotExpress
 from router.model import Cancel, Order
-from router.redact import Redactor
+from router.redact import Redactor, Secret
 from router.report import Replace
 from router.venue import Answer, Codec, Command, Execution, Frame, Item, Key, Renewal, Snapshot, Spec, Wire
 
@@ -74,10 +74,16 @@ class TracedCodec(Codec):
     def decode(self, frame: Frame, now: float) -> Iterable[Item]:
         self._trace.note(f"  the venue said  {_frame(frame)}")
         try:
-            items = list(self._codec.decode(frame, now))
+            items: list[Any] = list(self._codec.decode(frame, now))
         except Exception as error:
             self._trace.note(f"  the codec raised in decode(): {type(error).__name__}: {error}")
             raise
+        strange = [item for item in items if not isinstance(item, Item) or not _is_whole(item)]
+        if strange:
+            self._trace.note(
+                f"  the codec gave  {type(strange[0]).__name__}, which is none of Answer, Execution, ... or is not whole"
+            )
+            return items
         self._trace.heard.append(Heard(frame, tuple(items)))
         self._trace.secrets.update(item.token.reveal() for item in items if isinstance(item, Renewal))
         self._trace.note(f"  the codec read  {'; '.join(map(_item, items)) or 'nothing'}")
@@ -127,6 +133,11 @@ class TracedCodec(Codec):
         self._trace.note(
             f"{what}\n  we sent  {where}{body}\n  to be answered by  {keys}; a repeat would be {wire.effect}"
         )
+
+
+def _is_whole(item: Item) -> bool:
+    """A Renewal's token must be a Secret, or it would be shown."""
+    return not isinstance(item, Renewal) or isinstance(item.token, Secret)
 
 
 def _keys(keys: Sequence[Key]) -> str:
