@@ -1,0 +1,276 @@
+"""ccxt's words: a command is one of its methods, run up to the signed request; an answer is handed back and read by it.
+
+The status code comes first: what ccxt makes of a 5xx or a redirect is not asked. A refusal is one that the table of errors
+knows. "No such order" stands for filled and cancelled alike on many exchanges, and an accepted cancel often says no more
+than that it was accepted: then the order is read, and what that shows is the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+
+from adapters.ccxt_bridge.answers import Failure, ended, kind_of, row_of, unresolved
+from adapters.ccxt_bridge.building import secrets
+from adapters.ccxt_bridge.calling import Caller, Run, Unreadable, without_query
+from adapters.ccxt_bridge.deriving import Markets
+from adapters.ccxt_bridge.errors import UNKNOWN, Verdict, judge
+from adapters.ccxt_bridge.placing import arguments
+from adapters.ccxt_bridge.rows import execution, name_of, status_of
+from router.errors import CannotExpress
+from router.model import Cancel, IdKind, Order
+from router.report import OrdStatus, Outcome
+from router.urls import checked_url
+from router.venue import Answer, Codec, Command, Effect, Frame, Item, Retry, Snapshot, Spec, Via, Wire
+
+__all__ = ["Call", "CcxtCodec"]
+
+_ID = re.compile(r"(?!\.+$)[^\s/\\?#%&\x00-\x1f]{1,200}")  # it may stand in a path, where ccxt puts it unquoted
+_CLIENT_ID = re.compile(r"[^\x00-\x20]{1,200}")  # where these are declared, ccxt quotes them
+MAX_PAUSE: Final = 3600.0
+THROTTLED: Final = frozenset({418, 429})
+
+
+@frozen(kw_only=True, eq=False)
+class Call(Wire):
+    """A request of a run that stands still. verb: what is asked; about: of what; made: when it was signed (wall time).
+
+    follows: another request of the same command came before it. accepted: of a look-up, whether the cancel before it was.
+    """
+
+    path: str = field(default="/", repr=False)
+    verb: str
+    about: Order | Cancel | None
+    run: Run = field(repr=False)
+    made: float
+    follows: bool = False
+    accepted: bool = False
+
+
+class CcxtCodec(Codec):
+    """The words of one exchange object. spec: as derived; client_order_ids: whether submits carry them."""
+
+    def __init__(self, caller: Caller, spec: Spec, markets: Markets, *, client_order_ids: bool = True) -> None:
+        self._spec, self._markets, self._caller = spec, markets, caller
+        self._client_order_ids = client_order_ids
+        self.latest: Call | None = None
+        """The last command that was signed: an exchange may want what is signed later to arrive later."""
+
+    @property
+    def spec(self) -> Spec:
+        return self._spec
+
+    def secrets(self) -> Iterable[str]:
+        return secrets(self._caller.exchange)
+
+    # -- outbound
+
+    def encode(self, command: Command, now: float) -> Wire:
+        match command:
+            case Cancel():
+                effect = Effect.ONCE if command.kind is IdKind.CLIENT_ORDER else Effect.IDEMPOTENT
+                call = self._call("cancel", "cancel_order", _address(command), command, effect, now)
+            case Order():
+                named = arguments(command, self._caller.exchange, self._markets, client_id=self._client_order_ids)
+                call = self._call("place", "create_order", named, command, Effect.ONCE, now)
+            case _:
+                raise CannotExpress(f"{command.venue} has no way to modify an order")
+        self.latest = call
+        return call
+
+    def list_orders(self, now: float, after: str | None = None) -> Wire | None:
+        return self._call("list", "fetch_open_orders", (), None, Effect.READ, now) if self._spec.lists else None
+
+    def lookup(self, cancel: Cancel, now: float) -> Wire | None:
+        return self._reading("lookup", cancel, now)
+
+    def _reading(self, verb: str, cancel: Cancel, now: float) -> Call | None:
+        """The request for one order; None: the exchange cannot be asked."""
+        if self._caller.exchange.has.get("fetchOrder") is not True or cancel.kind not in self._spec.cancel_kinds:
+            return None
+        try:
+            return self._call(verb, "fetch_order", _address(cancel), cancel, Effect.READ, now)
+        except CannotExpress:
+            return None
+
+    def _call(
+        self, verb: str, method: str, named: tuple[Any, ...], about: Order | Cancel | None, effect: Effect, now: float
+    ) -> Call:
+        run = self._caller.call(method, *named)
+        if run.request is None:
+            why = "it makes no request" if run.error is None else _words(run, run.error)
+            raise CannotExpress(f"{about.venue if about else self._spec.title}: {why}")
+        name = about.client_order_id if isinstance(about, Order) else about.id if about else ""
+        return self._sent(Call(keys=((verb, name),), effect=effect, verb=verb, about=about, run=run, made=now))
+
+    def _sent(self, call: Call) -> Call:
+        """The same, as a request to be sent: the one where its run stands."""
+        request = call.run.request
+        assert request is not None  # noqa: S101 - whoever calls this has looked
+        try:
+            _check(request.url)
+        except ValueError as error:
+            raise CannotExpress(str(error)) from None
+        return evolve(
+            call, via=Via.HTTP, method=request.method, path=request.url, headers=request.headers, body=request.body
+        )
+
+    # -- inbound
+
+    def decode(self, frame: Frame, now: float) -> Iterable[Item]:
+        call = frame.wire
+        assert isinstance(call, Call)  # noqa: S101 - this venue speaks HTTP only, and all is made above
+        failed = self._hear(call, frame)
+        if failed is None and call.run.request is not None:
+            return [self._further(call, now)]
+        readers: Mapping[str, Callable[[Call, Failure | None, float], Iterator[Item]]] = {
+            "cancel": self._cancelled,
+            "resolve": self._resolved,
+            "place": self._placed,
+            "lookup": self._looked_up,
+            "list": self._listed,
+        }
+        return readers[call.verb](call, failed, now)
+
+    def _hear(self, call: Call, frame: Frame) -> Failure | None:
+        """Hand the answer to ccxt, as far as the status allows; why it is none. Raises Unreadable."""
+        said = f"HTTP {frame.status}"
+        if frame.status in THROTTLED:
+            return Failure(Verdict(retry=Retry.LATER, after=_retry_after(frame)), said)
+        if frame.status >= 500 or not (200 <= frame.status < 300 or 400 <= frame.status < 500):
+            return Failure(UNKNOWN, said)
+        self._caller.answer(call.run, frame)
+        error, success = call.run.error, frame.status < 300
+        if isinstance(error, Unreadable) and success:
+            raise error
+        if error is not None:
+            return Failure(judge(error), f"{said}: {_words(call.run, error)}")
+        return None if success else Failure(UNKNOWN, said)
+
+    def _further(self, call: Call, now: float) -> Answer:
+        """A method of several requests: the next one."""
+        following = self._sent(evolve(call, made=now, follows=True))
+        return Answer(outcome=None, final=False, text="the first of several requests was answered", then=following)
+
+    # -- cancels
+
+    def _cancelled(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
+        cancel = _cancel(call)
+        if failed is not None:
+            if failed.verdict.missing:
+                yield self._read_instead(cancel, failed.text, now, accepted=False)
+            else:
+                yield failed.answer()
+            return
+        order, shown = call.run.result, name_of(call.run.result)
+        by_id = cancel.kind is not IdKind.CLIENT_ORDER
+        order_id = shown or (cancel.id if by_id else None)
+        if by_id and order_id != cancel.id:
+            yield Answer(outcome=Outcome.UNKNOWN, text=f"the answer names another order: {str(shown)[:64]}")
+        elif order_id is None or (verdict := ended(order, kind_of(cancel), order_id, accepted=True)) is None:
+            yield self._read_instead(cancel, "accepted, and not said what became of the order", now, accepted=True)
+        else:
+            yield from verdict
+
+    def _read_instead(self, cancel: Cancel, text: str, now: float, *, accepted: bool) -> Answer:
+        """The answer does not say what became of the order: read it."""
+        found = self._reading("resolve", cancel, now)
+        if found is not None:
+            found = evolve(found, follows=True, accepted=accepted)
+            return Answer(outcome=None, final=False, text=text, then=found)
+        if accepted:
+            return Answer(outcome=None, final=False, text=text)
+        return Answer(outcome=Outcome.UNKNOWN, text=f"{text}; the exchange cannot be asked for one order")
+
+    def _resolved(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
+        """The order of a cancel that was accepted, or of which the exchange said that there is no such open order."""
+        cancel, order = _cancel(call), call.run.result
+        if failed is not None:
+            yield unresolved(failed, accepted=call.accepted)
+            return
+        row = row_of(order, cancel)
+        verdict = ended(order, row.kind, row.order_id, accepted=call.accepted)
+        if verdict is not None:
+            yield from verdict
+            return
+        yield row
+        if call.accepted:
+            yield Answer(outcome=None, final=False, text=f"accepted, and the order is still {row.text or 'there'}")
+        else:
+            yield Answer(outcome=Outcome.UNKNOWN, text=f"no such open order, and it is shown as {row.text or 'there'}")
+
+    # -- placements and reads
+
+    def _placed(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
+        if failed is not None:
+            yield failed.answer()
+            return
+        order, order_id = call.run.result, name_of(call.run.result)
+        if order_id is None:
+            yield Answer(outcome=Outcome.UNKNOWN, text="the answer names no order")
+            return
+        status = status_of(order)
+        if status is OrdStatus.REJECTED:
+            yield Answer(outcome=Outcome.REFUSED, status=status, order_id=order_id, text="rejected")
+            return
+        shown = execution(order, IdKind.ORDER, order_id, is_listed=False)
+        yield shown if status is not None else evolve(shown, status=OrdStatus.NEW)
+        yield Answer(outcome=Outcome.CONFIRMED, status=status or OrdStatus.NEW, order_id=order_id, text=shown.text)
+
+    def _looked_up(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
+        if failed is None:
+            yield Snapshot(rows=(row_of(call.run.result, _cancel(call)),))
+        elif failed.verdict.missing:
+            yield Snapshot(rows=())
+        else:
+            yield failed.answer()
+
+    def _listed(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
+        if failed is not None:
+            yield failed.answer()
+            return
+        orders = call.run.result
+        if not isinstance(orders, list):
+            raise Unreadable
+        yield Snapshot(rows=tuple(row_of(order, None) for order in orders))
+
+
+def _cancel(call: Call) -> Cancel:
+    assert isinstance(call.about, Cancel)  # noqa: S101 - so it was made
+    return call.about
+
+
+def _address(cancel: Cancel) -> tuple[str, str | None, dict[str, Any]]:
+    """id, symbol and params, as ccxt's cancel_order and fetch_order take them. Raises CannotExpress."""
+    by_client = cancel.kind is IdKind.CLIENT_ORDER
+    if not (_CLIENT_ID if by_client else _ID).fullmatch(cancel.id):
+        raise CannotExpress(f"{cancel.venue}: id was {cancel.id!r}; that is no order id")
+    if by_client:
+        return "", cancel.symbol, {"clientOrderId": cancel.id}
+    return cancel.id, cancel.symbol, {"trigger": True} if cancel.kind is IdKind.STOP_ORDER else {}
+
+
+def _words(run: Run, error: Exception) -> str:
+    """What ccxt said, without what is signed."""
+    said = without_query(without_query(str(error), run.request), run.sent)
+    return f"{type(error).__name__}: {said}"
+
+
+def _retry_after(frame: Frame) -> float | None:
+    text = frame.headers.get("retry-after", "")
+    return min(float(text), MAX_PAUSE) if text.isascii() and text.isdigit() else None
+
+
+def _check(url: str) -> None:
+    parts = urlsplit(url)
+    _check_origin(f"{parts.scheme}://{parts.netloc}")
+
+
+@lru_cache(maxsize=64)
+def _check_origin(origin: str) -> None:
+    checked_url(origin, "ccxt", scheme="https")

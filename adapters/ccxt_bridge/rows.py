@@ -1,0 +1,99 @@
+"""ccxt's order structure, read with exact numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from router.model import IdKind, OrderType, Side
+from router.report import ExecType, OrdStatus
+from router.venue import Execution
+
+__all__ = ["execution", "name_of", "status_of"]
+
+ENDED: Final = {
+    "canceled": OrdStatus.CANCELED,
+    "expired": OrdStatus.EXPIRED,
+    "rejected": OrdStatus.REJECTED,
+}
+HAPPENED: Final = {
+    OrdStatus.CANCELED: ExecType.CANCELED,
+    OrdStatus.EXPIRED: ExecType.EXPIRED,
+    OrdStatus.REJECTED: ExecType.REJECTED,
+    OrdStatus.NEW: ExecType.NEW,
+}
+
+
+def name_of(order: Any) -> str | None:
+    """The venue's id of the order that a result shows, if it shows one."""
+    found = order.get("id") if isinstance(order, Mapping) else None
+    return None if found in {None, ""} else str(found)
+
+
+def status_of(order: Any) -> OrdStatus | None:
+    """What has become of the order; None: it is not told.
+
+    "closed" means filled; with a part of it unfilled it tells nothing that is certain.
+    """
+    told = order.get("status") if isinstance(order, Mapping) else None
+    filled, amount = (_number(order, "filled"), _number(order, "amount")) if told is not None else (None, None)
+    if told == "closed":
+        whole = filled is None or amount is None or filled >= amount
+        return OrdStatus.FILLED if whole else None
+    if told in {"open", "canceling"}:
+        return OrdStatus.PARTIALLY_FILLED if filled else OrdStatus.NEW
+    return ENDED.get(str(told))
+
+
+def execution(order: Mapping[str, Any], kind: IdKind, order_id: str, *, is_listed: bool) -> Execution:
+    """What a result says of an order. is_listed: it was read, so it says what is, and under which client id.
+
+    A cancel's answer may show the client id of the cancel, and its time is the order's.
+    """
+    status = status_of(order)
+    return Execution(
+        exec_type=ExecType.ORDER_STATUS if is_listed else HAPPENED.get(status, ExecType.ORDER_STATUS),  # type: ignore[arg-type]
+        order_id=order_id,
+        kind=kind,
+        status=status,
+        client_order_id=_text(order, "clientOrderId") if is_listed else None,
+        symbol=_text(order, "symbol"),
+        side={"buy": Side.BUY, "sell": Side.SELL}.get(order.get("side") or ""),
+        type=_type(order),
+        quantity=_positive(order, "amount"),
+        price=_positive(order, "price") if order.get("type") == "limit" else None,
+        stop_price=_positive(order, "triggerPrice"),
+        post_only=order.get("postOnly") if isinstance(order.get("postOnly"), bool) else None,
+        reduce_only=order.get("reduceOnly") if isinstance(order.get("reduceOnly"), bool) else None,
+        cum_quantity=_number(order, "filled"),
+        at=_time(order.get("timestamp")) if is_listed else None,
+        text=str(order.get("status") or ""),
+    )
+
+
+def _type(order: Mapping[str, Any]) -> OrderType | None:
+    """A trigger does not tell a stop from a take-profit."""
+    if _positive(order, "triggerPrice") is not None:
+        return None
+    return {"limit": OrderType.LIMIT, "market": OrderType.MARKET}.get(order.get("type") or "")
+
+
+def _text(order: Mapping[str, Any], name: str) -> str | None:
+    value = order.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(order: Mapping[str, Any], name: str) -> Decimal | None:
+    """Strings hold the venue's digits; an exchange that makes floats of them has lost nothing that a float can hold."""
+    value = order.get(name)
+    return None if value is None else Decimal(str(value))
+
+
+def _positive(order: Mapping[str, Any], name: str) -> Decimal | None:
+    return _number(order, name) or None
+
+
+def _time(milliseconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if isinstance(milliseconds, int) else None
