@@ -29,6 +29,7 @@ CREDENTIALS: Final = (
 PUBLIC: Final = {"walletAddress", "uid", "accountId"}
 OWN_REPEATS: Final = {"maxRetriesOnFailure", "maxRetriesOnFailureDelay"}
 OWN_PROXIES: Final = "proxyUrl", "httpProxy", "httpsProxy", "socksProxy", "http_proxy", "https_proxy", "aiohttp_proxy"
+_SELF = re.compile(r"\bself\b")
 _ORIGIN = re.compile(r"^https?://[^/]+")
 
 
@@ -69,6 +70,7 @@ def configure(exchange: Any, url: str | None) -> None:
     exchange.fetchHistoryCacheSize = 0
     exchange.number = str
     _forget_repeats(exchange.options)
+    _restore(exchange.exceptions or {})
     if exchange.feature_value_by_type("spot", None, "fetchCurrencies", "private"):
         exchange.has["fetchCurrencies"] = False  # a key need not be allowed to see the wallet to place and cancel
     if isinstance(exchange.options.get("fetchOpenOrders"), dict):  # Binance's warning, which it raises
@@ -85,6 +87,15 @@ def _forget_repeats(options: dict[str, Any]) -> None:
     for each in options.values():
         if isinstance(each, dict):
             _forget_repeats(each)
+
+
+def _restore(errors: dict[str, Any]) -> None:
+    """The exchange's words, by which ccxt knows its errors. Its Python is made of TypeScript, whose "this" became "self" there."""
+    for words, kind in list(errors.items()):
+        if isinstance(kind, dict):
+            _restore(kind)
+        else:
+            errors.setdefault(_SELF.sub("this", words), kind)
 
 
 def _moved(urls: Any, address: str) -> Any:

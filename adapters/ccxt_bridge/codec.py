@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from adapters.ccxt_bridge.answers import Failure, ended, kind_of, row_of, unresolved
 from adapters.ccxt_bridge.building import secrets
-from adapters.ccxt_bridge.calling import Caller, Run, Unreadable, without_query
+from adapters.ccxt_bridge.calling import Caller, Request, Run, Unreadable, without_query
 from adapters.ccxt_bridge.deriving import Markets
 from adapters.ccxt_bridge.errors import UNKNOWN, Verdict, judge
 from adapters.ccxt_bridge.placing import arguments
@@ -41,12 +41,16 @@ class Call(Wire):
     """A request of a run that stands still. verb: what is asked; about: of what; made: when it was signed (wall time).
 
     follows: another request of the same command came before it. accepted: of a look-up, whether the cancel before it was.
+    asked: the request where its run stands. again: another run up to it, if there is a way: an answer that is read a second
+    time says the same, though its run has gone on.
     """
 
     path: str = field(default="/", repr=False)
     verb: str
     about: Order | Cancel | None
     run: Run = field(repr=False)
+    asked: Request | None = field(default=None, repr=False)
+    again: Callable[[], Run] | None = field(default=None, repr=False)
     made: float
     follows: bool = False
     accepted: bool = False
@@ -101,12 +105,14 @@ class CcxtCodec(Codec):
     def _call(
         self, verb: str, method: str, named: tuple[Any, ...], about: Order | Cancel | None, effect: Effect, now: float
     ) -> Call:
-        run = self._caller.call(method, *named)
+        again = partial(self._caller.call, method, *named)
+        run = again()
         if run.request is None:
             why = "it makes no request" if run.error is None else _words(run, run.error)
             raise CannotExpress(f"{about.venue if about else self._spec.title}: {why}")
         name = about.client_order_id if isinstance(about, Order) else about.id if about else ""
-        return self._sent(Call(keys=((verb, name),), effect=effect, verb=verb, about=about, run=run, made=now))
+        call = Call(keys=((verb, name),), effect=effect, verb=verb, about=about, run=run, again=again, made=now)
+        return self._sent(call)
 
     def _sent(self, call: Call) -> Call:
         """The same, as a request to be sent: the one where its run stands."""
@@ -117,7 +123,13 @@ class CcxtCodec(Codec):
         except ValueError as error:
             raise CannotExpress(str(error)) from None
         return evolve(
-            call, via=Via.HTTP, method=request.method, path=request.url, headers=request.headers, body=request.body
+            call,
+            via=Via.HTTP,
+            method=request.method,
+            path=request.url,
+            headers=request.headers,
+            body=request.body,
+            asked=request,
         )
 
     # -- inbound
@@ -125,6 +137,9 @@ class CcxtCodec(Codec):
     def decode(self, frame: Frame, now: float) -> Iterable[Item]:
         call = frame.wire
         assert isinstance(call, Call)  # noqa: S101 - this venue speaks HTTP only, and all is made above
+        if call.run.request is not call.asked and call.again is not None:
+            again = call.again()
+            call = evolve(call, run=again, asked=again.request)
         failed = self._hear(call, frame)
         if failed is None and call.run.request is not None:
             return [self._further(call, now)]
@@ -149,12 +164,12 @@ class CcxtCodec(Codec):
         if isinstance(error, Unreadable) and success:
             raise error
         if error is not None:
-            return Failure(judge(error), f"{said}: {_words(call.run, error)}")
+            return Failure(judge(error, frame.status), f"{said}: {_words(call.run, error)}")
         return None if success else Failure(UNKNOWN, said)
 
     def _further(self, call: Call, now: float) -> Answer:
         """A method of several requests: the next one."""
-        following = self._sent(evolve(call, made=now, follows=True))
+        following = self._sent(evolve(call, made=now, follows=True, again=None))
         return Answer(outcome=None, final=False, text="the first of several requests was answered", then=following)
 
     # -- cancels

@@ -7,6 +7,7 @@ ccxt's. RateLimitExceeded, DDoSProtection and InvalidNonce inherit from NetworkE
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from attrs import frozen
@@ -57,14 +58,22 @@ TABLE: Final = {
     "RestrictedLocation": BROKER,
     "OperationRejected": Verdict(),  # and NoChange
 }
-DUPLICATE: Final = "duplicate"
+UNSUPPORTED: Final = Verdict(order_reason=OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC)
+SAID: Final = {"duplicate": TABLE["DuplicateOrderId"], "unsupported": UNSUPPORTED, "not supported": UNSUPPORTED}
+"""What an InvalidOrder is, by a word of the exchange's: ccxt has one class for many of them."""
 
 
-def judge(error: Exception) -> Verdict:
-    """What is known of the request whose answer made ccxt raise this."""
+def judge(error: Exception, status: int = HTTPStatus.BAD_REQUEST) -> Verdict:
+    """What is known of the request whose answer, with this HTTP status, made ccxt raise this."""
     for kind in type(error).__mro__:
         if kind.__module__ == "ccxt.base.errors" and kind.__name__ in TABLE:
-            found = TABLE[kind.__name__]
-            is_duplicate = kind.__name__ == "InvalidOrder" and DUPLICATE in str(error).lower()
-            return TABLE["DuplicateOrderId"] if is_duplicate else found
+            if kind.__name__ == "InvalidOrder":
+                said = str(error).lower()
+                return next((found for word, found in SAID.items() if word in said), TABLE["InvalidOrder"])
+            return _unauthorized(TABLE[kind.__name__], status)
     return UNKNOWN
+
+
+def _unauthorized(found: Verdict, status: int) -> Verdict:
+    """Of a key that has worked before, ccxt calls Binance's "invalid API-key" a matter of speed. HTTP 401 is none."""
+    return BROKER if found is LATER and status == HTTPStatus.UNAUTHORIZED else found

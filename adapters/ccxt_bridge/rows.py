@@ -18,6 +18,7 @@ ENDED: Final = {
     "expired": OrdStatus.EXPIRED,
     "rejected": OrdStatus.REJECTED,
 }
+STOPS: Final = {"STOP_LOSS": OrderType.STOP, "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT}
 HAPPENED: Final = {
     OrdStatus.CANCELED: ExecType.CANCELED,
     OrdStatus.EXPIRED: ExecType.EXPIRED,
@@ -29,6 +30,9 @@ HAPPENED: Final = {
 def name_of(order: Any) -> str | None:
     """The venue's id of the order that a result shows, if it shows one."""
     found = order.get("id") if isinstance(order, Mapping) else None
+    told = _told(order) if found else {}
+    if told.get("orderId") and found == str(told.get("strategyId")) and "strategyStatus" not in told:
+        found = told["orderId"]  # a label that Binance's spot orders may have, which ccxt takes for their id
     return None if found in {None, ""} else str(found)
 
 
@@ -74,10 +78,16 @@ def execution(order: Mapping[str, Any], kind: IdKind, order_id: str, *, is_liste
 
 
 def _type(order: Mapping[str, Any]) -> OrderType | None:
-    """A trigger does not tell a stop from a take-profit."""
+    """A trigger does not tell a stop from a take-profit; some exchanges' own words do."""
     if _positive(order, "triggerPrice") is not None:
-        return None
+        return STOPS.get(str(_told(order).get("type")))
     return {"limit": OrderType.LIMIT, "market": OrderType.MARKET}.get(order.get("type") or "")
+
+
+def _told(order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The exchange's own object, as ccxt passes it on."""
+    info = order.get("info")
+    return info if isinstance(info, Mapping) else {}
 
 
 def _text(order: Mapping[str, Any], name: str) -> str | None:

@@ -49,6 +49,8 @@ class Dmex(Session):
         share: float = 1.0,
     ) -> None:
         spec = evolve(SPEC, budget=budget)
+        if order_encoder is None:
+            spec = evolve(spec, order_types=frozenset())
         if url is not None:
             spec = evolve(spec, url=checked_url(url, "dmex", scheme="wss"))
         if rest_url is not None:

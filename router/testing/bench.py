@@ -111,6 +111,18 @@ class Bench(ABC):
     """What an order of this type must have in its options."""
     EXTRAS: ClassVar[Mapping[OrderType, Mapping[str, Any]]] = {}
     """What an order of this type may have in its options besides; the sum of both is given."""
+    FINE: ClassVar[tuple[str, str] | None] = None
+    """A quantity and a price of a LIMIT buy, both at the finest step that the venue takes."""
+    MARKETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Other symbols that can be traded, each with the options that an order needs there."""
+    NATURAL: ClassVar[Mapping[OrderType, TimeInForce]] = {}
+    """The time in force that an order of this type has when nobody says one."""
+    FORGETS: ClassVar[frozenset[str]] = frozenset()
+    """Terms and options of an order that the venue takes, and that its book does not keep."""
+    PAUSE: ClassVar[float] = 0.0
+    """Seconds to wait that the venue asks for when it throttles."""
+    TELLS: ClassVar[frozenset[str]] = frozenset()
+    """What the venue's list says of every order, besides its address and its terms: cum_quantity, status."""
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Where the page contradicts itself: attributes of the simulator by a name. None of them may change an outcome."""
     REFUSALS: ClassVar[Sequence[Refusal]] = ()
@@ -129,6 +141,10 @@ class Bench(ABC):
     def setups(self) -> Mapping[str, Mapping[str, Any]]:
         """The ways to configure the adapter that change what it can do, as changes to its credentials, by name."""
         return {"": {}}
+
+    def claims(self, setup: str) -> Mapping[str, Any]:  # noqa: ARG002 - for venues with several
+        """What the page says that can be done, by the names of the Spec's fields, in this set-up. Compared with the Spec."""
+        return {}
 
     def logins(self) -> Mapping[str, Mapping[str, Any]]:
         """Other credentials that the venue takes, as changes, by name: a token instead of a key."""
@@ -157,6 +173,10 @@ class Bench(ABC):
     def unknown(self, kind: IdKind) -> str:  # noqa: ARG002 - for venues whose ids differ in shape
         """A well-formed id that no order has."""
         return secrets.token_hex(16)
+
+    def spellings(self, order_id: str) -> Sequence[str]:  # noqa: ARG002 - for venues whose ids can be written in several ways
+        """Other ways to write this id, which the venue takes for the same."""
+        return ()
 
     # -- what the venue's book and records say
 

@@ -60,7 +60,10 @@ REFUSALS: Final = (
     *(Refusal(Verb.SUBMIT, word, reason) for word, reason in POSTS.items()),
     *(Refusal(Verb.CANCEL, word, reason) for word, reason in DELETES.items()),
     *(Refusal(Verb.SUBMIT, word, OrdRejReason.OTHER, told=False) for word in UNTOLD),
-    *(Refusal(Verb.CANCEL, word, CxlRejReason.OTHER, told=False) for word in UNTOLD),
+    *(
+        Refusal(Verb.CANCEL, word, CxlRejReason.OTHER, told=False)
+        for word in (*UNTOLD, "Working", "Pending", "Started")
+    ),
 )
 
 
@@ -85,6 +88,7 @@ class B2TraderBench(Bench):
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "a cancelled stop has a date": {"stop_cancel_mode": "dated"},
         "a cancelled stop looks as before": {"stop_cancel_mode": "unchanged"},
+        "versions are required": {"versions_required": True},
         "lack of funds is a 200": {"funds_mode": "200"},
         "errors are problems": {"error_style": "problem"},
         "errors are lists": {"error_style": "errors"},
@@ -93,12 +97,43 @@ class B2TraderBench(Bench):
     }
     STOP_PRICE: ClassVar[str] = "128000"  # above the ask: a buy stop waits
 
+    PAUSE: ClassVar[float] = 1.0
+    FINE: ClassVar[tuple[str, str]] = ("0.12345", "115150.35")
+    MARKETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "cfd.eth_eur": {"unit": "lots"},
+        "perp.btc_usdt": {
+            "unit": "lots",
+            "leverage": 3,
+            "take_profit": "130000.5",
+            "stop_loss": {"price": "90", "isTrailing": True},
+        },
+    }
+    NATURAL: ClassVar[Mapping[OrderType, TimeInForce]] = {
+        OrderType.LIMIT: TimeInForce.GTC,
+        OrderType.STOP_LIMIT: TimeInForce.GTC,
+        OrderType.MARKET: TimeInForce.IOC,
+        OrderType.STOP: TimeInForce.IOC,
+    }
+    EXTRAS: ClassVar[Mapping[OrderType, Mapping[str, Any]]] = {kind: {"comment": f"a {kind}"} for kind in NATURAL}
+
     sim: B2TraderSimulator
 
     # -- how our side reaches it
 
     def setups(self) -> Mapping[str, Mapping[str, Any]]:
         return {"": {}, "token": {"offline_token": None, "token": self.sim.token()}}
+
+    def claims(self, setup: str) -> Mapping[str, Any]:  # noqa: ARG002 - the credentials change nothing
+        return {
+            "cancel_kinds": frozenset({IdKind.ORDER, IdKind.STOP_ORDER}),
+            "set_kinds": frozenset(),
+            "needs_symbol": frozenset(),
+            "order_types": frozenset(TYPES.values()),
+            "lists": frozenset(),
+            "replaces": frozenset(),
+            "mass_cancels": frozenset(),
+            "tells_trades": False,
+        }
 
     def logins(self) -> Mapping[str, Mapping[str, Any]]:
         return {"token": {"offline_token": None, "token": self.sim.token()}}

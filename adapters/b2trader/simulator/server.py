@@ -80,6 +80,8 @@ class B2TraderSimulator(Simulator):
     """The body of every error. None: {"errors": [...]} with 400, ProblemDetails with the others."""
     fail_next: list[int] = field(factory=list)
     """Statuses that answer the next commands in the venue's place. 302 leads to another path of this server."""
+    versions_required: bool = False
+    """Whether the x-api-version of the documents must be there, where they have one. Else it may be left out."""
     retry_after: int = 1
     """Seconds, in the header of a 429."""
 
@@ -184,7 +186,9 @@ class B2TraderSimulator(Simulator):
         return self.desk.fill(order_id, amount)
 
     def refuse(self, method: str, word: str) -> None:
-        """Refuse the next POST or DELETE about an order: by an HTTP status, or a POST by the status Rejected."""
+        """Refuse the next POST or DELETE about an order: by an HTTP status, a POST also by the status Rejected, a DELETE of an
+        order by the open status that it leaves it in.
+        """
         self._refusals.append((method, word))
 
     async def drop_connections(self) -> None:
@@ -277,12 +281,11 @@ class B2TraderSimulator(Simulator):
                 return [self._account()]
             case "POST", "v3" | "cfd/v4" | "perpetual/v4", "orders" | "stop-orders", None:
                 self._admit(call)
-                rejected = self._decreed("POST")
+                rejected = self._decreed("POST") is not None
                 return {"order": self._place(call, FAMILIES[call.base], call.raw, rejected).json()}
             case "DELETE", "v3", "orders" | "stop-orders", str(key):
                 self._admit(call)
-                self._decreed("DELETE")
-                return {"order": self._cancel(call, key).json()}
+                return {"order": self._cancel(call, key, self._decreed("DELETE")).json()}
         raise not_found()
 
     # -- who asks
@@ -304,6 +307,8 @@ class B2TraderSimulator(Simulator):
             raise Refusal(403, "forbidden", "Forbidden")
         if call.version not in VERSIONS:
             raise Refusal(400, "unsupported_api_version", "x-api-version is unknown")
+        if self.versions_required and call.version != "4.0" and (call.route == "stop-orders" or call.base != "v3"):
+            raise Refusal(400, "unsupported_api_version", "x-api-version is not the documented one")
 
     def _account(self) -> dict[str, Any]:
         return {
@@ -316,15 +321,15 @@ class B2TraderSimulator(Simulator):
 
     # -- what is asked
 
-    def _decreed(self, method: str) -> bool:
-        """Raise the status that `refuse` has asked for; True: it is the status Rejected."""
+    def _decreed(self, method: str) -> str | None:
+        """Raise the HTTP status that `refuse` has asked for, or return an order's."""
         refusal = next((each for each in self._refusals if each[0] == method), None)
         if refusal is None:
-            return False
+            return None
         self._refusals.remove(refusal)
         if refusal[1].isdigit():
             raise Refusal(int(refusal[1]), "refused", "Refused")
-        return True
+        return refusal[1]
 
     def _place(self, call: Call, family: Family, body: bytes, rejected: bool) -> Order | Stop:
         if call.nested:
@@ -341,9 +346,9 @@ class B2TraderSimulator(Simulator):
             raise Refusal(400, "insufficient_funds", "Insufficient funds")
         return place(family, ticket, reject="InsufficientFunds")
 
-    def _cancel(self, call: Call, key: str) -> Order | Stop:
+    def _cancel(self, call: Call, key: str, decreed: str | None) -> Order | Stop:
         if call.route == "orders":
-            return self.desk.cancel(key, self.order_cancel_status)
+            return self.desk.cancel(key, decreed or self.order_cancel_status)
         return self.desk.cancel_stop(
             key, self.stop_cancel_mode, ignored=self.stop_cancel_ignored, activated_visible=self.activated_visible
         )

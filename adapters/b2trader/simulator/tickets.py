@@ -105,6 +105,8 @@ def _check(name: str, value: Decimal | None, scale: int) -> Decimal:
         raise invalid(f"{name} is required")
     if not value.is_finite() or value <= 0 or value.adjusted() >= LARGEST or len(value.as_tuple().digits) > 2 * LARGEST:
         raise invalid(f"{name} is out of range")
+    if value.as_tuple().exponent > 0:  # type: ignore[operator]  # it is finite
+        raise invalid(f"{name} has an exponent, and the page writes numbers out")
     exponent = value.normalize().as_tuple().exponent
     if isinstance(exponent, int) and -exponent > scale:
         raise invalid(f"{name} has more than {scale} decimals")

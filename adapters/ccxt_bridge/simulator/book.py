@@ -7,6 +7,7 @@ Rules, from the venue's public documentation unless marked (assumed):
 3. A client order id is unique among open orders; the venue makes one where none is given.
 4. A cancel's answer shows a client id of the cancel's own, and the order's as origClientOrderId.
 5. Order ids are numbers that rise, of the whole venue.
+6. The answer to a new order is an ACK, a RESULT or FULL, as asked for; else FULL for LIMIT and MARKET, an ACK for others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from adapters.ccxt_bridge.simulator.parameters import KEPT
 from adapters.ccxt_bridge.simulator.refusal import Refusal, malformed, no_such_order, rejected, unknown_order
 
 __all__ = ["Book", "Market", "Order"]
@@ -26,6 +28,7 @@ OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 PRICED: Final = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
 STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
+UNTIMED: Final = frozenset({"LIMIT_MAKER", "MARKET", "STOP_LOSS", "TAKE_PROFIT"})
 ZERO: Final = Decimal(0)
 
 
@@ -72,13 +75,14 @@ class Market:
 
 
 def markets() -> dict[str, Market]:
-    found = Market("BTC", "USDT", "120000"), Market("ETH", "USDT", "4000", step="0.0001")
+    euro = Market("BTC", "EUR", "104000", step="0.0001")
+    found = Market("BTC", "USDT", "120000"), Market("ETH", "USDT", "4000", step="0.0001"), euro
     return {market.symbol: market for market in found}
 
 
 @define(eq=False)
 class Order:
-    """An order. at, updated: unix milliseconds."""
+    """An order. at, updated: unix milliseconds. extras: what it was given besides, as it was given."""
 
     order_id: int
     symbol: str
@@ -94,6 +98,7 @@ class Order:
     status: str = "NEW"
     filled: Decimal = ZERO
     cost: Decimal = ZERO
+    extras: dict[str, str] = field(factory=dict)
 
     @property
     def live(self) -> bool:
@@ -123,12 +128,26 @@ class Order:
             "type": self.type,
             "side": self.side,
             "selfTradePreventionMode": "NONE",
-        }
+        } | self._shown()
 
-    def placed(self) -> dict[str, Any]:
-        """The answer to a new order."""
-        own = {"clientOrderId": self.client_order_id, "transactTime": self.at, "workingTime": self.at, "fills": []}
-        return self._terms() | own
+    def _shown(self) -> dict[str, Any]:
+        """The extras: quantities as text, ids as numbers."""
+        return {name: text if name.endswith("Qty") else int(text) for name, text in self.extras.items()}
+
+    def placed(self, form: str | None = None) -> dict[str, Any]:
+        """The answer to a new order (rule 6)."""
+        form = form or ("FULL" if self.type in {"LIMIT", "MARKET"} else "ACK")
+        names = {"symbol": self.symbol, "orderId": self.order_id, "orderListId": -1}
+        own: dict[str, Any] = {"clientOrderId": self.client_order_id, "transactTime": self.at}
+        if form == "ACK":
+            return names | own
+        return self._terms() | own | {"workingTime": self.at} | ({"fills": self._fills()} if form == "FULL" else {})
+
+    def _fills(self) -> list[dict[str, Any]]:
+        if not self.filled:
+            return []
+        price, free = f"{self.cost / self.filled:.8f}", {"commission": "0.00000000", "commissionAsset": "BNB"}
+        return [{"price": price, "qty": f"{self.filled:.8f}", **free, "tradeId": self.order_id}]
 
     def cancelled(self) -> dict[str, Any]:
         """The answer to a cancel (rule 4)."""
@@ -140,7 +159,7 @@ class Order:
         return self._terms() | {
             "clientOrderId": self.client_order_id,
             "stopPrice": f"{self.stop_price:.8f}",
-            "icebergQty": "0.00000000",
+            "icebergQty": self.extras.get("icebergQty", "0.00000000"),
             "time": self.at,
             "updateTime": self.updated,
             "isWorking": self.type not in STOPS,
@@ -209,6 +228,14 @@ class Book:
         order.fill(part, order.price or self.markets[order.symbol].touch, self.clock())
         return order
 
+    def expire(self, order_id: str) -> Order:
+        """End an open order unasked, as the venue does in its maintenance."""
+        order = self.orders[order_id]
+        if not order.live:
+            raise ValueError(f"cannot end {order!r}")
+        order.end("EXPIRED", self.clock())
+        return order
+
     def _find(self, asked: Mapping[str, str]) -> Order | None:
         symbol, order_id, client_id = self.market(asked).symbol, asked.get("orderId"), asked.get("origClientOrderId")
         if order_id is not None and not order_id.isdecimal():
@@ -226,6 +253,8 @@ class Book:
             raise Refusal(-1117, "Invalid side.")
         if kind not in TYPES:
             raise Refusal(-1116, "Invalid orderType.")
+        if kind in UNTIMED and "timeInForce" in asked:
+            raise Refusal(-1106, "Parameter 'timeInForce' sent when not required.")
         self._last += 1
         now = self.clock()
         return Order(
@@ -240,6 +269,7 @@ class Book:
             time_in_force=asked.get("timeInForce", "GTC"),
             at=now,
             updated=now,
+            extras={name: asked[name] for name in KEPT if name in asked},
         )
 
 
@@ -264,3 +294,12 @@ def _check(order: Order, market: Market) -> None:
         raise Refusal(-1013, "Filter failure: PRICE_FILTER")
     if order.time_in_force not in {"GTC", "IOC", "FOK"}:
         raise Refusal(-1115, "Invalid timeInForce.")
+    _check_extras(order)
+
+
+def _check_extras(order: Order) -> None:
+    wrong = next((name for name in KEPT[1:] if not order.extras.get(name, "0").isdecimal()), None)
+    if wrong is not None:
+        raise Refusal(-1130, f"Data sent for parameter '{wrong}' is not valid.")
+    if "icebergQty" in order.extras and _number(order.extras, "icebergQty") >= order.quantity:
+        raise rejected("IcebergQty exceeds QTY.")

@@ -36,6 +36,12 @@ def rejected(words: str) -> Refusal:
     return Refusal(-2010, words)
 
 
+def worded(word: str) -> Refusal:
+    """A code and its message, as "-2010 Duplicate order sent."; with the status in which the venue sends it."""
+    code, _, message = word.partition(" ")
+    return Refusal(int(code), message, 401 if code in {"-2014", "-2015"} else 400)
+
+
 def in_place_of(status: int) -> Refusal:
     """What Binance says with a status of which only the number was asked for."""
     if status in {418, 429}:

@@ -4,7 +4,7 @@ One request, in this order; whatever refuses it, its answer passes the gate like
 
 1. It is read and recorded. A deaf venue stops here.
 2. `fail_next`, or a fault that strikes before execution, answers in the venue's place; nothing is executed.
-3. API key, timestamp, signature, parameters.
+3. API key, timestamp, signature, parameters; then what `refuse` asked for.
 4. The book executes it. The answer is written down now, whenever it may be sent, unless a fault has another in its place.
 """
 
@@ -20,7 +20,9 @@ from typing import Any, ClassVar, Final
 from aiohttp import web
 from attrs import Factory, define, field
 
+from adapters.ccxt_bridge.simulator import parameters
 from adapters.ccxt_bridge.simulator.access import Call, check, read_call
+from adapters.ccxt_bridge.simulator.bench import CcxtBench
 from adapters.ccxt_bridge.simulator.book import Book, Market, Order, markets
 from adapters.ccxt_bridge.simulator.refusal import Refusal, in_place_of
 from router.testing import QUIET, Fate, Fault, Point, Received, Simulator, pages
@@ -59,6 +61,8 @@ class CcxtSimulator(Simulator):
     _runner: web.AppRunner | None = field(default=None, init=False, repr=False)
     _stopped: asyncio.Event = field(factory=asyncio.Event, init=False, repr=False)
     _port: int = field(default=0, init=False)
+    _refusals: list[tuple[str, Refusal]] = field(factory=list, init=False, repr=False)
+    _bench: CcxtBench = field(init=False, repr=False, default=Factory(CcxtBench, takes_self=True))
 
     # -- where it is
 
@@ -81,6 +85,10 @@ class CcxtSimulator(Simulator):
             "CCXT_MARKET_TYPE": "spot",
             "CCXT_URL": self.url,
         }
+
+    @property
+    def bench(self) -> CcxtBench:
+        return self._bench
 
     async def start(self) -> None:
         """Listen, on the same port as before if this is a restart; the book is as it was."""
@@ -132,6 +140,10 @@ class CcxtSimulator(Simulator):
     def fill(self, order_id: str, quantity: Decimal | str | int | None = None) -> Order:
         """Fill an open order (None: all that remains)."""
         return self.book.fill(order_id, quantity)
+
+    def refuse(self, command: str, refusal: Refusal) -> None:
+        """Refuse the next one of this command that may be asked at all, and execute nothing."""
+        self._refusals.append((command, refusal))
 
     # -- one request
 
@@ -194,8 +206,10 @@ class CcxtSimulator(Simulator):
     def _execute(self, call: Call) -> Any:
         if call.command in SIGNED:
             check(call, self.api_key, self.secret, self._now())
+        parameters.check(call.command, call.asked)
+        self._decreed(call.command)
         endpoints: dict[str, Callable[[], Any]] = {
-            "POST /api/v3/order": lambda: self.book.place(call.asked).placed(),
+            "POST /api/v3/order": lambda: self.book.place(call.asked).placed(call.asked.get("newOrderRespType")),
             "DELETE /api/v3/order": lambda: self.book.cancel(call.asked).cancelled(),
             "GET /api/v3/order": lambda: self.book.query(call.asked).json(),
             "GET /api/v3/openOrders": lambda: [order.json() for order in self.book.open(call.asked)],
@@ -211,6 +225,13 @@ class CcxtSimulator(Simulator):
         if endpoint not in endpoints:
             raise Refusal(-1000, "Not found", 404)
         return endpoints[endpoint]()
+
+    def _decreed(self, command: str) -> None:
+        """Raise what `refuse` has asked for."""
+        decreed = next((each for each in self._refusals if each[0] == command), None)
+        if decreed is not None:
+            self._refusals.remove(decreed)
+            raise decreed[1]
 
     def _info(self, symbols: list[dict[str, Any]]) -> dict[str, Any]:
         return {"timezone": "UTC", "serverTime": self._now(), "rateLimits": [], "exchangeFilters": []} | {

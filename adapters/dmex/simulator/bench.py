@@ -86,6 +86,11 @@ class DmexBench(Bench):
         "the list has open orders only": {"rest_open_only": True},
     }
 
+    TELLS: ClassVar[frozenset[str]] = frozenset({"cum_quantity", "status", "post_only"})
+    FINE: ClassVar[tuple[str, str]] = ("1.00000001", "60000.00000001")
+    MARKETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ethusd": {}}
+    EXTRAS: ClassVar[Mapping[OrderType, Mapping[str, Any]]] = {OrderType.LIMIT: {"leverage": 3}}
+
     sim: DmexSimulator
     _nonces: Iterator[int] = field(factory=lambda: itertools.count(1), init=False, repr=False)
 
@@ -95,7 +100,22 @@ class DmexBench(Bench):
         return super().adapter(kind, {"order_encoder": self.encode, **changes})
 
     def setups(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"": {"rest_url": None}, "rest": {}}
+        return {"": {"rest_url": None}, "rest": {}, "cancels": {"order_encoder": None}}
+
+    def claims(self, setup: str) -> Mapping[str, Any]:
+        orders = frozenset({IdKind.ORDER})
+        nothing: frozenset[Any] = frozenset()
+        return {
+            "cancel_kinds": orders,
+            "set_kinds": nothing,
+            "needs_symbol": nothing,
+            "order_types": nothing if setup == "cancels" else frozenset(FLAGS),
+            "lists": nothing if setup == "" else orders,
+            "replaces": nothing if setup == "cancels" else orders,
+            "replace_is_new": True,
+            "mass_cancels": nothing,
+            "tells_trades": False,
+        }
 
     def encode(self, order: Wanted) -> tuple[str, Mapping[str, Any]]:
         """The order's hash and the data of its create. Any hash that is signed will do: the recipe is not public."""
@@ -130,6 +150,9 @@ class DmexBench(Bench):
 
     def unknown(self, kind: IdKind) -> str:  # noqa: ARG002 - there is one kind
         return "0x" + secrets.token_hex(32)
+
+    def spellings(self, order_id: str) -> Sequence[str]:
+        return (f"0x{order_id[2:].upper()}",)
 
     # -- what the book and the records say
 

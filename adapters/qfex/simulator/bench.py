@@ -14,6 +14,7 @@ from adapters.qfex.simulator.model import ACCEPTED, ZERO, Order, Twap, Update
 from adapters.qfex.simulator.refusals import REFUSALS
 from router.model import IdKind, OrderType, Side, TimeInForce
 from router.model import Order as Wanted
+from router.pacing import Budget
 from router.report import OrdStatus
 from router.testing import Bench, Received, Refusal, Row, Verb
 
@@ -69,6 +70,17 @@ class QfexBench(Bench):
     OPTIONS: ClassVar[Mapping[OrderType, Mapping[str, Any]]] = {
         OrderType.TWAP: {"num_orders": 5, "order_interval_secs": 30}
     }
+    TELLS: ClassVar[frozenset[str]] = frozenset({"cum_quantity", "status"})
+    FINE: ClassVar[tuple[str, str]] = ("2.001", "100.01")
+    MARKETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"NVDA-USD": {}}
+    NATURAL: ClassVar[Mapping[OrderType, TimeInForce]] = {
+        OrderType.LIMIT: TimeInForce.GTC,
+        OrderType.MARKET: TimeInForce.IOC,
+    }
+    EXTRAS: ClassVar[Mapping[OrderType, Mapping[str, Any]]] = {
+        OrderType.LIMIT: {"take_profit": "150.5", "stop_loss": "90"},
+        OrderType.TWAP: {"start_time": 4_000_000_000, "worst_price": "101.5"},
+    }
     REFUSALS: ClassVar[Sequence[Refusal]] = REFUSALS
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {  # where the page has two minds; the usual one is left out
         "login answered by type": {"variants.auth_reply": "type_result"},
@@ -95,6 +107,21 @@ class QfexBench(Bench):
     sim: QfexSimulator
 
     # -- how our side reaches it
+
+    def claims(self, setup: str) -> Mapping[str, Any]:  # noqa: ARG002 - there is one
+        every = frozenset(IdKind)
+        return {
+            "cancel_kinds": every,
+            "set_kinds": frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP, IdKind.TWAP}),
+            "needs_symbol": every - {IdKind.STOP_ORDER},
+            "order_types": frozenset(OrderType) - {OrderType.STOP_LIMIT},
+            "lists": frozenset({IdKind.ORDER, IdKind.STOP_ORDER, IdKind.TWAP}),
+            "replaces": frozenset({IdKind.ORDER, IdKind.STOP_ORDER}),
+            "mass_cancels": frozenset({IdKind.ORDER}),  # of stops and TWAPs the page says nothing
+            "tells_trades": True,
+            "budget": Budget(12_000, 60),
+            "cancel_budget": Budget(12_000, 60),
+        }
 
     def logins(self) -> Mapping[str, Mapping[str, Any]]:
         return {

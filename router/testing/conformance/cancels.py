@@ -14,6 +14,7 @@ from router.testing.conformance.stage import CLIENT_KINDS, PATIENT, VENUE, Stage
 __all__: list[str] = []
 
 MANY = 24
+REFUSED = 5  # which of many is
 GONE = (CxlRejReason.UNKNOWN_ORDER, CxlRejReason.TOO_LATE_TO_CANCEL)
 
 
@@ -31,7 +32,37 @@ async def accepted(stage: Stage) -> None:
             require(report.status in {OrdStatus.CANCELED, None}, f"the order's status is said to be {report.status}")
             written = stage.written(target)
             require(written == 1, f"one cancel was read {written} times")
+        for kind in sorted(stage.spec.cancel_kinds & CLIENT_KINDS):
+            await _elsewhere(stage, kind)
+        for spelling in range(len(stage.bench.spellings(bystander.order_id))):
+            await _spelt(stage, spelling)
         stage.untouched([bystander])
+
+
+async def _elsewhere(stage: Stage, kind: IdKind) -> None:
+    """A client id is the venue's to know: an order that was placed elsewhere is found by it too."""
+    order = stage.bench.order(stage.types(kind)[0])
+    order_id = await stage.bench.enter(order)
+    kept = stage.bench.row(order_id).client_order_id
+    require(
+        kept == order.client_order_id, f"cancels by {kind} are claimed, and the venue keeps {kept} as the client id"
+    )
+    target = Target(Cancel(VENUE, order.client_order_id, kind, order.symbol), order_id, order)
+    report = await stage.router.cancel(target.cancel, deadline=PATIENT)
+    stage.expect(report, Outcome.CONFIRMED)
+    stage.true(report, target)
+
+
+async def _spelt(stage: Stage, number: int) -> None:
+    """An id may be written in several ways, and is one id."""
+    target = await stage.target()
+    other = stage.bench.spellings(target.order_id)[number]
+    asked = [Cancel(VENUE, name, IdKind.ORDER, stage.bench.SYMBOL) for name in (other, target.order_id)]
+    for report in await stage.router.cancel_many(asked, deadline=PATIENT):
+        stage.expect(report, Outcome.CONFIRMED)
+        require([order.order_id for order in report.orders] == [target.order_id], f"{other} is told as {report.orders}")
+    read = stage.bench.written(Verb.CANCEL, target.order_id)
+    require(read == 1, f"two cancels of one order at the same time were read {read} times")
 
 
 @case(
@@ -77,10 +108,31 @@ async def inexpressible(stage: Stage) -> None:
             )
         for kind in sorted((CLIENT_KINDS - stage.spec.cancel_kinds) | stage.spec.needs_symbol):
             stage.expect(await router.cancel(Cancel(VENUE, stage.bench.unknown(kind), kind)), Outcome.NOT_SENT)
-        for options in ({"no_such_option": "1"}, {stage.bench.SYMBOL: 1}):
-            stage.expect(await router.submit(stage.bench.order(options=options)), Outcome.NOT_SENT)
         sent = [item.command for item in stage.sim.received[read:]]
         require(not sent, f"the venue read {sent}")
+        await _no_ids(stage)
+        for options in ({"no_such_option": "1"}, {stage.bench.SYMBOL: 1}):
+            report = await router.submit(stage.bench.order(options=options), deadline=PATIENT)
+            stage.expect(report, Outcome.NOT_SENT, Outcome.REFUSED)  # options may be the venue's to judge
+
+
+async def _no_ids(stage: Stage) -> None:
+    """An id goes out as it is, or not at all: never as a part of something else."""
+    for kind in sorted(stage.spec.cancel_kinds):
+        target = await stage.target(kind)
+        name = target.cancel.id
+        for odd in (
+            f"{name}?x",
+            f"../orders/{name}",
+            f"{name}/",
+            f"{name}#",
+            f" {name}",
+            f"{name}%20",
+            f'{name}","x":"',
+        ):
+            report = await stage.router.cancel(Cancel(VENUE, odd, kind, stage.bench.SYMBOL), deadline=PATIENT)
+            stage.expect(report, Outcome.NOT_SENT, Outcome.REFUSED)
+        stage.untouched([target])
 
 
 @case(13, "partial batch", "Each cancel of a batch has a report of its own, in the order of asking.")
@@ -123,6 +175,52 @@ async def many(stage: Stage) -> None:
             stage.true(reports[target.cancel.id], target)
         for name in unknown:
             stage.refused(reports[name], CxlRejReason.UNKNOWN_ORDER)
+
+
+@case(
+    33,
+    "many submits at once",
+    "Orders that look alike are told apart: each report names its own order, and a refusal is its own.",
+)
+async def submits(stage: Stage) -> None:
+    stage.needs(stage.bench.order().type in stage.spec.order_types, "the venue takes no such order")
+    words = [each for each in stage.bench.REFUSALS if each.verb is Verb.SUBMIT and each.told]
+    async with stage.connected() as router:
+        orders = [stage.bench.order() for _ in range(MANY // 2)]
+        stage.hold(Verb.SUBMIT)
+        pending = []
+        for number, order in enumerate(orders):
+            if words and number == REFUSED:
+                stage.bench.refuse(words[0])
+            pending.append(asyncio.create_task(router.submit(order, deadline=PATIENT)))
+            await stage.sim.until_held(number + 1, timeout=PATIENT)
+        stage.sim.release(shuffle=33)
+        stage.calm()
+        for number, (order, report) in enumerate(zip(orders, await asyncio.gather(*pending), strict=True)):
+            if words and number == REFUSED:
+                stage.refused(report, words[0].reason)
+            else:
+                stage.expect(report, Outcome.CONFIRMED)
+                stage.meant(order, report)
+        await _replaced_at_once(stage)
+
+
+async def _replaced_at_once(stage: Stage) -> None:
+    """Replaces of orders that look alike."""
+    if IdKind.ORDER not in stage.spec.replaces or stage.spec.replace_is_new:
+        return
+    targets = [await stage.target() for _ in range(MANY // 4)]
+    price = (targets[0].order.price or 0) + 1
+    stage.hold(Verb.REPLACE)
+    asked = [asyncio.create_task(stage.router.replace(each.cancel, price=price, deadline=PATIENT)) for each in targets]
+    await stage.sim.until_held(len(asked), timeout=PATIENT)
+    stage.sim.release(shuffle=33)
+    stage.calm()
+    for target, report in zip(targets, await asyncio.gather(*asked), strict=True):
+        stage.expect(report, Outcome.CONFIRMED)
+        require(
+            report.order_id == target.order_id, f"the replace of {target.order_id} is told as one of {report.order_id}"
+        )
 
 
 def _told_apart(stage: Stage, target: Target, outcome: Outcome) -> None:

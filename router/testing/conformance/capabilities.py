@@ -1,18 +1,17 @@
-"""Cases about what the Spec claims: every claim is put to use, and what is not claimed is NOT_SENT."""
+"""Cases about what the Spec claims beside placing: listing, refusing, replacing, cancelling everything."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 from attrs import evolve
 
 from router.errors import CannotList
-from router.model import Cancel, IdKind, Order, OrderType, Side, TimeInForce
-from router.report import CxlRejReason, OrderState, Outcome, SubmitReport
+from router.model import Cancel, IdKind, Order, OrderType, Side
+from router.report import CxlRejReason, OrderState, Outcome
 from router.testing.bench import Refusal, Row, Verb
 from router.testing.conformance.case import Nonconformity, case, require
 from router.testing.conformance.stage import HASTY, PATIENT, VENUE, Stage
@@ -21,88 +20,7 @@ from router.testing.simulator import Switches
 __all__: list[str] = []
 
 PAGEFUL = 1200  # more than any venue lists at once
-SHOWN = ("symbol", "side", "type", "quantity", "price", "stop_price")
-
-
-# -- placing
-
-
-@case(
-    21, "every capability", "Each order type that is claimed is placed as it was meant; each that is not is NOT_SENT."
-)
-async def capabilities(stage: Stage) -> None:
-    async with stage.connected():
-        for type_ in OrderType:
-            if type_ not in stage.spec.order_types:
-                await _not_sent(stage, stage.bench.order(type_))
-                continue
-            for order in _samples(stage, type_):
-                await _placed(stage, order)
-        for order in _conditions(stage):
-            await _placed_or_not_sent(stage, order)
-
-
-def _samples(stage: Stage, type_: OrderType) -> list[Order]:
-    """Of a type: as it is, of another size, with what its options may have; on the other side where that rests too."""
-    order = stage.bench.order(type_)
-    found = [order, stage.bench.order(type_, quantity=order.quantity + order.quantity / 2)]
-    if type_ is OrderType.LIMIT and order.price is not None:
-        found.append(stage.bench.order(type_, side=Side.SELL, price=order.price * 3, quantity=Decimal("2E+1")))
-    if type_ is OrderType.MARKET:
-        found.append(stage.bench.order(type_, side=Side.SELL))
-    if type_ in stage.bench.EXTRAS:
-        found.append(stage.bench.order(type_, options={**order.options, **stage.bench.EXTRAS[type_]}))
-    return found
-
-
-def _conditions(stage: Stage) -> list[Order]:
-    """Every time in force and flag with every type: the venue may have it or not."""
-    tomorrow = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-    terms: list[dict[str, Any]] = [{"time_in_force": each} for each in TimeInForce if each is not TimeInForce.GTD]
-    terms += [{"time_in_force": TimeInForce.GTD, "expires_at": tomorrow}, {"post_only": True}, {"reduce_only": True}]
-    found = []
-    for type_ in sorted(stage.spec.order_types):
-        for each in terms:
-            try:
-                found.append(stage.bench.order(type_, **each))
-            except ValueError:
-                continue  # it contradicts itself, whoever the venue is
-    return found
-
-
-async def _not_sent(stage: Stage, order: Order) -> None:
-    read = len(stage.sim.received)
-    report = await stage.router.submit(order, deadline=PATIENT)
-    stage.expect(report, Outcome.NOT_SENT)
-    sent = [item.command for item in stage.sim.received[read:]]
-    require(not sent, f"a {order.type} order is not claimed, and the venue read {sent}")
-
-
-async def _placed(stage: Stage, order: Order) -> None:
-    await _away(stage, await stage.place(order))
-
-
-async def _placed_or_not_sent(stage: Stage, order: Order) -> None:
-    """What the venue has no words for is NOT_SENT; what is said is meant."""
-    read, known = len(stage.sim.received), {row.order_id for row in stage.bench.rows()}
-    report = await stage.router.submit(order, deadline=PATIENT)
-    stage.expect(report, Outcome.CONFIRMED, Outcome.REFUSED, Outcome.NOT_SENT)
-    if report.outcome is Outcome.CONFIRMED:
-        stage.same(order, stage.bench.row(report.order_id or ""))
-        await _away(stage, report)
-        return
-    fresh = [row for row in stage.bench.rows() if row.order_id not in known and row.is_open]
-    require(not fresh, f"the submit is {report.outcome.name}, and the book has {fresh}")
-    if report.outcome is Outcome.NOT_SENT:
-        require(
-            len(stage.sim.received) == read, f"a submit that is NOT_SENT was read: {stage.sim.received[-1].command}"
-        )
-
-
-async def _away(stage: Stage, report: SubmitReport) -> None:
-    """Cancel what still rests, so that no sample meets another."""
-    if stage.bench.row(report.order_id or "").is_open:
-        stage.expect(await stage.router.cancel(report, deadline=PATIENT), Outcome.CONFIRMED)
+SHOWN = ("kind", "symbol", "side", "type", "quantity", "price", "stop_price")
 
 
 # -- listing
@@ -126,6 +44,9 @@ async def listing(stage: Stage) -> None:
             await stage.bench.enter(stage.bench.order(type_))
     sold = stage.bench.order(side=Side.SELL, price=Decimal(stage.bench.PRICE) * 3)
     await stage.bench.enter(sold)
+    if stage.bench.FINE is not None:
+        quantity, price = stage.bench.FINE
+        await stage.bench.enter(stage.bench.order(quantity=quantity, price=price))
     partly = await stage.bench.enter(stage.bench.order())
     await stage.bench.fill(partly, Decimal(stage.bench.QUANTITY) / 4, copies=0)
     async with stage.connected() as router:
@@ -136,6 +57,20 @@ async def listing(stage: Stage) -> None:
         missing = stage.bench.open_ids() - shown
         require(not missing, f"of {len(stage.bench.open_ids())} open orders open_orders() leaves out {len(missing)}")
         require(shown == stage.bench.open_ids(), "open_orders() has orders that the book does not")
+        await _moving(stage)
+
+
+async def _moving(stage: Stage) -> None:
+    """Orders end between two pages, and those after them move up: none that is open is left out."""
+    first = [row.order_id for row in stage.bench.rows() if row.is_open][:2]
+    stage.hold(Verb.LIST)
+    reading = asyncio.create_task(stage.router.open_orders(VENUE))
+    await stage.sim.until_held(1)
+    for order_id in first:
+        await stage.bench.expel(order_id)
+    stage.calm()
+    left = stage.bench.open_ids() - {row.order_id for row in await reading}
+    require(not left, f"of {len(stage.bench.open_ids())} open orders {len(left)} were lost between two pages")
 
 
 def _compare(stage: Stage, shown: list[OrderState]) -> None:
@@ -145,29 +80,20 @@ def _compare(stage: Stage, shown: list[OrderState]) -> None:
         f"open_orders() has {[row.order_id for row in shown]}, the book {list(rows)}",
     )
     for state in shown:
-        _alike(state, rows[state.order_id or ""])
+        _alike(stage, state, rows[state.order_id or ""])
 
 
-def _alike(state: OrderState, row: Row) -> None:
+def _alike(stage: Stage, state: OrderState, row: Row) -> None:
     for name in SHOWN:
         kept, told = getattr(row, name), getattr(state, name)
-        require(
-            kept is None or kept == told, f"{row.order_id}: {name} is {kept} in the book, open_orders() says {told}"
-        )
-    require(state.kind is row.kind, f"{row.order_id} is a {row.kind} in the book, open_orders() says {state.kind}")
-    require(
-        state.cum_quantity in {None, row.cum_quantity},
-        f"{row.cum_quantity} has traded, open_orders() says {state.cum_quantity}",
-    )
-    require(
-        state.status in {None, row.status},
-        f"{row.order_id} is {row.status} in the book, open_orders() says {state.status}",
-    )
+        require(kept == told, f"{row.order_id}: {name} is {kept} in the book, open_orders() says {told}")
+    for name in ("cum_quantity", "status", "post_only", "reduce_only"):
+        kept, told = getattr(row, name), getattr(state, name)
+        unknown = told is None and name not in stage.bench.TELLS
+        require(unknown or told == kept, f"{row.order_id}: {name} is {kept} in the book, open_orders() says {told}")
     if row.client_order_id:
-        require(
-            state.client_order_id == row.client_order_id,
-            f"client id {row.client_order_id} is shown as {state.client_order_id}",
-        )
+        client = state.client_order_id
+        require(client == row.client_order_id, f"client id {row.client_order_id} is shown as {client}")
 
 
 # -- refusing
@@ -187,6 +113,8 @@ async def refusals(stage: Stage) -> None:
 
 
 async def _submit_refused(stage: Stage, refusal: Refusal) -> None:
+    if stage.bench.order().type not in stage.spec.order_types:
+        return
     known = {row.order_id for row in stage.bench.rows()}
     stage.bench.refuse(refusal)
     report = await stage.router.submit(stage.bench.order(), deadline=_patience(refusal))
@@ -251,6 +179,39 @@ async def replacing(stage: Stage) -> None:
             name = "stop_price" if kind is IdKind.STOP_ORDER else "price"
             for changed in ({name}, {"quantity"}, {name, "quantity"}):
                 await _replaced(stage, kind, changed)
+            await _changed_otherwise(stage, kind, "price" if name == "stop_price" else "stop_price")
+        for flag in ("post_only", "reduce_only") if IdKind.ORDER in _replaceable(stage) & stage.spec.lists else ():
+            await _kept(stage, flag)
+
+
+async def _changed_otherwise(stage: Stage, kind: IdKind, name: str) -> None:
+    """A term that such an order does not have is not changed into another."""
+    target = await stage.target(kind)
+    before = stage.bench.row(target.order_id)
+    changes: dict[str, Any] = {name: _dearer(target.order)}
+    with suppress(ValueError):  # the Router may see the mistake itself
+        report = await stage.router.replace(target.cancel, **changes, deadline=PATIENT)
+        stage.expect(report, Outcome.NOT_SENT, Outcome.REFUSED)
+    require(
+        stage.bench.row(target.order_id) == before, f"a replace of {name}, which a {kind} has not, changed the order"
+    )
+    stage.expect(await stage.router.cancel(target.cancel, deadline=PATIENT), Outcome.CONFIRMED)
+
+
+async def _kept(stage: Stage, flag: str) -> None:
+    """What an order is, it stays when its price changes, whoever placed it."""
+    raised: dict[str, Any] = {flag: True}
+    own = await stage.router.submit(stage.bench.order(**raised), deadline=PATIENT)
+    outside = await stage.bench.enter(stage.bench.order(**raised))
+    for order_id in filter(None, (own.order_id, outside)):
+        if not getattr(stage.bench.row(order_id), flag):
+            continue
+        shown = next(row for row in await stage.router.open_orders(VENUE) if row.order_id == order_id)
+        report = await stage.router.replace(shown, price=Decimal(stage.bench.PRICE) + 1, deadline=PATIENT)
+        if order_id == own.order_id:
+            stage.expect(report, Outcome.CONFIRMED)
+        row = stage.bench.row(report.order_id or order_id)
+        require(getattr(row, flag), f"an order that was {flag} is so no longer after its price was changed")
 
 
 def _replaceable(stage: Stage) -> frozenset[IdKind]:
@@ -272,7 +233,7 @@ async def _replaced(stage: Stage, kind: IdKind, names: set[str]) -> None:
     changes: dict[str, Any] = {name: values[name] for name in names}
     report = await stage.router.replace(target.cancel, **changes, deadline=PATIENT)
     stage.expect(report, Outcome.CONFIRMED)
-    stage.same(evolve(target.order, **changes), stage.bench.row(report.order_id or ""))
+    stage.meant(evolve(target.order, **changes), report)
     still = stage.bench.open_ids() & {target.order_id, report.order_id or ""}
     require(
         still == {report.order_id}, f"after the replace {sorted(still)} are open, the report names {report.order_id}"
@@ -302,6 +263,10 @@ async def everything(stage: Stage) -> None:
         report = await router.cancel_all(deadline=PATIENT)
         still = stage.bench.open_ids()
         require(not (report.no_open_orders and still), f"no_open_orders is claimed, and the book has {sorted(still)}")
+        if stage.spec.mass_cancels:
+            require(
+                stage.bench.asked(Verb.MASS_CANCEL), "a cancel-all of the venue's own is claimed, and none was read"
+            )
         if listed:
             require(not still, f"cancel_all() left {sorted(still)}: {report}")
         if listed and not stage.spec.unlisted:
@@ -314,12 +279,7 @@ async def everything(stage: Stage) -> None:
 @case(27, "the page's contradictions", "Whichever of its documented forms the venue uses, the outcomes are the same.")
 async def variants(stage: Stage) -> None:
     stage.needs(stage.bench.VARIANTS, "the bench knows of no contradiction")
-    usual = {name: attrgetter(name)(stage.sim) for each in stage.bench.VARIANTS.values() for name in each}
-    for title, changes in stage.bench.VARIANTS.items():
-        stage.trace.lines.clear()
-        stage.trace.note(f"-- the venue's form: {title}")
-        for name, value in ({**usual, **changes}).items():
-            _set(stage.sim, name, value)
+    for _ in stage.forms():
         await _round(stage)
 
 
@@ -333,7 +293,27 @@ async def _round(stage: Stage) -> None:
             stage.true(report, target)
             unknown = Cancel(VENUE, stage.bench.unknown(kind), kind, stage.bench.SYMBOL)
             stage.refused(await router.cancel(unknown, deadline=PATIENT), CxlRejReason.UNKNOWN_ORDER)
+        for verb, refused in _REFUSED.items():
+            words = [each for each in stage.bench.REFUSALS if each.verb is verb and each.told]
+            for refusal in (words[0], words[-1]) if words else ():
+                await refused(stage, refusal)
+        for kind in sorted(_replaceable(stage)):
+            await _replaced(stage, kind, {"quantity"})
+        if stage.spec.lists:
+            await stage.target()
+            shown = {row.order_id for row in await router.open_orders(VENUE)}
+            require(shown == stage.bench.open_ids(), f"open_orders() has {shown}, the book {stage.bench.open_ids()}")
+        await _greeted(stage)
+    async with stage.connected():  # what it leaves owed may keep answers that name nothing from being told apart
         await _race(stage)
+
+
+async def _greeted(stage: Stage) -> None:
+    """Whatever the venue says first on a new connection answers nothing that was asked."""
+    if stage.is_socket:
+        await stage.bench.drop()
+        nobody = Cancel(VENUE, stage.bench.unknown(IdKind.ORDER), IdKind.ORDER, stage.bench.SYMBOL)
+        stage.refused(await stage.router.cancel(nobody, deadline=PATIENT), CxlRejReason.UNKNOWN_ORDER)
 
 
 async def _race(stage: Stage) -> None:
@@ -352,9 +332,3 @@ async def _race(stage: Stage) -> None:
         stage.sim.release(1)
         stage.calm()
         stage.expect(await placing, Outcome.CONFIRMED)
-
-
-def _set(holder: Any, name: str, value: Any) -> None:
-    """Set an attribute, or one of an attribute ("variants.ack")."""
-    path, _, last = name.rpartition(".")
-    setattr(attrgetter(path)(holder) if path else holder, last, value)

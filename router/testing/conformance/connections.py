@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any
 
 from router.errors import LoginRefused
@@ -14,7 +14,7 @@ from router.report import CxlRejReason, Outcome, SessionState
 from router.testing.bench import Verb
 from router.testing.conformance.case import Nonconformity, case, require
 from router.testing.conformance.silence import by_deadline
-from router.testing.conformance.stage import HASTY, PATIENT, VENUE, Stage
+from router.testing.conformance.stage import HASTY, LOGIN_TIMEOUT, PATIENT, VENUE, Stage
 
 __all__: list[str] = []
 
@@ -30,16 +30,26 @@ async def bad_login(stage: Stage) -> None:
     wrong = stage.bench.wrong()
     stage.needs(wrong, "the venue has no login")
     for name, changes in wrong.items():
-        stage.sim.received.clear()
-        try:
-            async with stage.connected(changes):
-                await _without_login(stage, name)
-        except LoginRefused as error:
-            require(VENUE in str(error), f"the error does not name the venue: {error}")
-            traded = stage.bench.asked(Verb.SUBMIT, Verb.CANCEL)
-            require(not traded, f"something was sent without a login ({name})")
-        tries = len(stage.bench.asked(Verb.LOGIN))
-        require(tries <= 1, f"a refused login was tried {tries} times ({name})")
+        await _refused(stage, name, changes)
+    for form in stage.forms():
+        for name, changes in wrong.items():
+            await _refused(stage, f"{name}, {form}", changes)
+
+
+async def _refused(stage: Stage, name: str, changes: Mapping[str, Any]) -> None:
+    stage.sim.received.clear()
+    begun = asyncio.get_running_loop().time()
+    try:
+        async with stage.connected(changes):
+            await _without_login(stage, name)
+    except LoginRefused as error:
+        took = asyncio.get_running_loop().time() - begun
+        require(took < LOGIN_TIMEOUT / 2, f"a refused login was noticed after {took:.1f} s ({name})")
+        require(VENUE in str(error), f"the error does not name the venue: {error}")
+        traded = stage.bench.asked(Verb.SUBMIT, Verb.CANCEL)
+        require(not traded, f"something was sent without a login ({name})")
+    tries = len(stage.bench.asked(Verb.LOGIN))
+    require(tries <= 1, f"a refused login was tried {tries} times ({name})")
 
 
 async def _without_login(stage: Stage, name: str) -> None:
@@ -106,6 +116,8 @@ async def away(stage: Stage) -> None:
             await stage.until(lambda: stage.state is not SessionState.READY, "the loss to be noticed")
         report = await by_deadline(router.cancel(early.cancel, deadline=HASTY))
         stage.expect(report, Outcome.NOT_SENT)
+        nobody = Cancel(VENUE, stage.bench.unknown(IdKind.ORDER), IdKind.ORDER, stage.bench.SYMBOL)
+        asking = asyncio.create_task(router.cancel(nobody, deadline=PATIENT))
         waiting = asyncio.create_task(router.cancel(patient.cancel, deadline=PATIENT))
         await asyncio.sleep(0)
         await stage.sim.start()
@@ -113,9 +125,11 @@ async def away(stage: Stage) -> None:
             late = await waiting
             stage.expect(late, Outcome.CONFIRMED)
             stage.true(late, patient)
+            stage.refused(await asking, CxlRejReason.UNKNOWN_ORDER)
             await stage.ready()
         else:
             stage.expect(await waiting, Outcome.CONFIRMED, Outcome.NOT_SENT)
+            stage.expect(await asking, Outcome.REFUSED, Outcome.NOT_SENT)
         stage.expect(await router.cancel((await stage.target()).cancel, deadline=PATIENT), Outcome.CONFIRMED)
         written = stage.written(early)
         require(written == 0, "a cancel that was NOT_SENT went out later")

@@ -16,7 +16,7 @@ import attrs
 from router.errors import Garbled, RouterError
 from router.ledger import Ledger
 from router.matching import Outstanding, Pending
-from router.model import Cancel
+from router.model import Cancel, IdKind
 from router.report import Outcome
 from router.session import Session
 from router.testing.bench import Verb
@@ -71,12 +71,14 @@ async def secrets(stage: Stage) -> None:
                 stage.calm()
             lines += [f"{each}\n{each!r}\n{attrs.asdict(each, recurse=False)}\n{each.raw}" for each in reports]
             lines += [f"{router}{router!r}{router.health()}{stage.spec}"]
-        adapter = stage.adapter()
+        await _echoed(stage, lines)
+        adapter = stage.bench.adapter(stage.subject.adapter, stage.bench.setups()[stage.setup])
         lines += [f"{adapter}{adapter!r}{vars(adapter)}"]
         for changes in stage.bench.wrong().values():
             await _refused(stage, changes, lines)
     texts = "\n".join(lines)
-    for name, secret in _hidden(stage):
+    proofs = [("the proof of a login", text) for text in stage.trace.proofs]
+    for name, secret in [*_hidden(stage), *proofs]:
         if secret in texts:
             raise Nonconformity(f"{name} is shown: {_where(texts, secret)}")
 
@@ -95,6 +97,20 @@ def _listening() -> Iterator[list[str]]:
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
+
+
+async def _echoed(stage: Stage, lines: list[str]) -> None:
+    """The venue repeats, in its words, whatever of our secrets it was sent."""
+    sent = "\n".join([*stage.trace.sent, *(f"{item.headers} {item.message}" for item in stage.sim.received)])
+    stage.trace.echo = " ".join(secret for _, secret in _hidden(stage) if secret in sent)
+    try:
+        async with stage.connected() as router:
+            report = await router.cancel((await stage.target()).cancel, deadline=PATIENT)
+            unknown = Cancel(VENUE, stage.bench.unknown(IdKind.ORDER), IdKind.ORDER, stage.bench.SYMBOL)
+            refused = await router.cancel(unknown, deadline=PATIENT)
+            lines += [f"{each}\n{each!r}\n{attrs.asdict(each, recurse=False)}" for each in (report, refused)]
+    finally:
+        stage.trace.echo = ""
 
 
 def _possible(stage: Stage, *faults: Fault) -> list[Fault]:
@@ -150,6 +166,7 @@ async def mutations(stage: Stage) -> None:
             _no_other_kind(codec, each, frame)
         for status in NOT_THE_DEED if each.frame.wire is not None else ():
             _undecided(codec, attrs.evolve(each.frame, status=status))
+        _about_another(stage, codec, each)
     chance = random.Random(20)  # noqa: S311 - a seed, so that a failure can be repeated
     for _ in range(RANDOM):
         frame = _damaged(chance.choice(heard).frame, chance)
@@ -202,6 +219,17 @@ def _no_other_kind(codec: Codec, heard: Heard, frame: Frame) -> None:
 def _undecided(codec: Codec, frame: Frame) -> None:
     found = _outcomes(_read(codec, frame))
     require(not found, f"HTTP {frame.status} is read as {found}, with the body {frame.body[:200]!r}")
+
+
+def _about_another(stage: Stage, codec: Codec, heard: Heard) -> None:
+    """Over HTTP a cancel is answered by its request; an answer that names another order decides nothing all the same."""
+    named = {item.order_id for item in heard.items if isinstance(item, Answer) and item.order_id}
+    wire = heard.frame.wire
+    for order_id in named if wire is not None and wire.method == "DELETE" else ():
+        other = heard.frame.body.replace(order_id.encode(), stage.bench.unknown(IdKind.ORDER).encode())
+        if other != heard.frame.body:
+            found = _outcomes(_read(codec, attrs.evolve(heard.frame, body=other)))
+            require(not found, f"an answer about another order is read as {found}: {other[:200]!r}")
 
 
 def _unknown_words(frame: Frame) -> Iterator[Frame]:

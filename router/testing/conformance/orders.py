@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from itertools import accumulate
 
+from router.model import Cancel, IdKind
 from router.report import CxlRejReason, Event, ExecType, OrdStatus, Outcome
 from router.testing.bench import Verb
 from router.testing.conformance.case import case, require
-from router.testing.conformance.stage import PATIENT, Stage, Target
+from router.testing.conformance.stage import PATIENT, VENUE, Stage, Target
 
 __all__: list[str] = []
 
@@ -62,6 +64,25 @@ async def duplicate(stage: Stage) -> None:
         _counted(stage, target.order_id, parts)
 
 
+@case(34, "a part trades while a cancel is under way", "A part that trades settles no cancel: its own answer does.")
+async def meanwhile(stage: Stage) -> None:
+    _needs_trades(stage)
+    words = [each for each in stage.bench.REFUSALS if each.verb is Verb.CANCEL and each.told]
+    stage.needs(words, "the bench lists no words that refuse a cancel")
+    async with stage.connected() as router:
+        target = await stage.target()
+        stage.hold(Verb.CANCEL)
+        stage.bench.refuse(words[0])
+        cancelling = asyncio.create_task(router.cancel(target.cancel, deadline=PATIENT))
+        await stage.sim.until_held(1)
+        await stage.bench.fill(target.order_id, target.order.quantity / 4)
+        await stage.hear(lambda _: _trades(stage, target.order_id), "a trade")
+        require(not cancelling.done(), "a part that traded settled the cancel of the whole")
+        stage.calm()
+        stage.refused(await cancelling, words[0].reason)
+        stage.untouched([target])
+
+
 def _is_filled(stage: Stage, target: Target) -> bool:
     return any(event.order_id == target.order_id and event.status is OrdStatus.FILLED for event in stage.events)
 
@@ -78,10 +99,9 @@ def _counted(stage: Stage, order_id: str, parts: list[Decimal]) -> None:
         [event.last_quantity for event in told] == parts,
         f"traded were {parts}, told {[event.last_quantity for event in told]}",
     )
-    require(
-        told[-1].cum_quantity == sum(parts),
-        f"{sum(parts)} have traded, cum_quantity is said to be {told[-1].cum_quantity}",
-    )
+    sums = list(accumulate(parts))
+    counted = [event.cum_quantity for event in told]
+    require(counted == sums, f"traded were {sums} in all, cum_quantity is said to be {counted}")
     require(len({event.trade_id for event in told}) == len(parts), "two trades have one trade_id")
 
 
@@ -91,11 +111,26 @@ async def events(stage: Stage) -> None:
         target = await stage.target()
         stage.expect(await router.cancel(target.cancel, deadline=PATIENT), Outcome.CONFIRMED)
         await stage.hear(lambda _: _ends(stage, target.order_id), "that the order was cancelled")
+        for kind in sorted(stage.spec.cancel_kinds & {IdKind.ORDER, IdKind.STOP_ORDER}):
+            await _shown(stage, kind)
         if stage.spec.tells_trades:
             await _partly(stage)
             await _expelled(stage)
         ends = _ends(stage, target.order_id)
         require(len(ends) == 1, f"one end of an order is told as {len(ends)}")
+
+
+async def _shown(stage: Stage, kind: IdKind) -> None:
+    """An order from elsewhere, of which a quarter has traded: what its cancel's report shows is what the book has."""
+    for quantity in (Decimal(stage.bench.QUANTITY), Decimal(stage.bench.QUANTITY) * 3 / 2):
+        order_id = await stage.bench.enter(stage.bench.order(stage.types(kind)[0], quantity=quantity))
+        if kind is IdKind.ORDER:
+            told = int(stage.spec.tells_trades)
+            await stage.bench.fill(order_id, Decimal(stage.bench.QUANTITY) / 4, copies=told)
+        report = await stage.router.cancel(Cancel(VENUE, order_id, kind, stage.bench.SYMBOL), deadline=PATIENT)
+        stage.expect(report, Outcome.CONFIRMED)
+        for shown in report.orders:
+            stage.faithful(shown, stage.bench.row(shown.order_id or ""))
 
 
 def _ends(stage: Stage, order_id: str) -> list[Event]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from attrs import define, field
 
-from router.model import IdKind
+from router.errors import ReadFailed
+from router.model import IdKind, OrderType
 from router.report import CancelReport, Outcome, SubmitReport
 from router.testing.bench import Row, Verb
 from router.testing.conformance.case import Nonconformity, NotApplicable, case, require
-from router.testing.conformance.stage import CLIENT_KINDS, HASTY, PATIENT, Stage, Target, describe
+from router.testing.conformance.stage import CLIENT_KINDS, HASTY, PATIENT, VENUE, Stage, Target, describe
 from router.testing.faults import Fault
 
 __all__: list[str] = []
@@ -115,14 +117,28 @@ async def silence(stage: Stage) -> None:
                 require(written == 1, f"one cancel was read {written} times")
                 stage.calm()
                 doubts.cancel(report, target)
+        for fault in faults:
+            await _silent_end(stage, doubts, fault)
         for fault in _able(stage, Verb.SUBMIT, *SILENT):
             await doubts.submit(fault)
         await doubts.settle()
 
 
+async def _silent_end(stage: Stage, doubts: Doubts, fault: Fault) -> None:
+    """The order has ended before, and nobody was told: what settled() finds out must not be the cancel's doing."""
+    traded, expelled = await stage.target(), await stage.target()
+    await stage.bench.fill(traded.order_id, copies=0)
+    await stage.bench.expel(expelled.order_id)
+    for target in (traded, expelled):
+        stage.strike(Verb.CANCEL, fault)
+        report = await by_deadline(stage.router.cancel(target.cancel, deadline=HASTY))
+        stage.calm()
+        doubts.cancel(report, target)
+
+
 def _able(stage: Stage, verb: Verb, *faults: Fault) -> list[Fault]:
     """The faults that such a request can have; none where the venue takes no orders."""
-    if stage.bench.order().type not in stage.spec.order_types:
+    if not stage.bench.words(verb) or (verb is Verb.SUBMIT and stage.bench.order().type not in stage.spec.order_types):
         return []
     try:
         return stage.faults(verb, *faults)
@@ -148,6 +164,41 @@ async def hang_up(stage: Stage) -> None:
             doubts = Doubts(stage)
             await doubts.submit(fault)
             await doubts.settle()
+    await _never_twice(stage)
+
+
+async def _never_twice(stage: Stage) -> None:
+    """What a repeat could do anew is written once, though its connection is lost before it was executed."""
+    asked: list[tuple[Verb, Callable[[Stage], Awaitable[Coroutine[Any, Any, Any]]]]]
+    asked = [(Verb.SUBMIT, partial(_submit, type_)) for type_ in sorted(stage.spec.order_types)]
+    asked += [(Verb.REPLACE, partial(_replace, kind)) for kind in sorted(stage.spec.replaces)]
+    asked += [(Verb.MASS_CANCEL, _everything)] if stage.spec.mass_cancels else []
+    for verb, prepare in asked:
+        if not _able(stage, verb, Fault.HANG_UP_READ):
+            continue
+        async with stage.connected():
+            asking = await prepare(stage)
+            read = len(stage.bench.asked(verb))
+            stage.strike(verb, Fault.HANG_UP_READ)
+            await asking
+            await stage.ready()
+            stage.calm()
+            read = len(stage.bench.asked(verb)) - read
+            require(read <= 1, f"one {verb} was read {read} times")
+
+
+async def _submit(type_: OrderType, stage: Stage) -> Coroutine[Any, Any, Any]:
+    return stage.router.submit(stage.bench.order(type_), deadline=HASTY)
+
+
+async def _replace(kind: IdKind, stage: Stage) -> Coroutine[Any, Any, Any]:
+    target = await stage.target(kind)
+    return stage.router.replace(target.cancel, quantity=target.order.quantity * 2, deadline=HASTY)
+
+
+async def _everything(stage: Stage) -> Coroutine[Any, Any, Any]:
+    await stage.target()
+    return stage.router.cancel_all(deadline=2 * HASTY)
 
 
 async def _cut(stage: Stage, kind: IdKind, fault: Fault) -> None:
@@ -240,9 +291,13 @@ async def _throttled(stage: Stage, fault: Fault) -> None:
     """Attempted twice, executed once."""
     target = await stage.target()
     stage.strike(Verb.CANCEL, fault)
+    begun = asyncio.get_running_loop().time()
     report = await stage.router.cancel(target.cancel, deadline=PATIENT)
+    took = asyncio.get_running_loop().time() - begun
     stage.expect(report, Outcome.CONFIRMED)
     stage.true(report, target)
+    pause = stage.bench.PAUSE if fault is Fault.THROTTLED else 0.0
+    require(took >= pause, f"the venue asked for {pause} s, and was asked again after {took:.2f} s")
     written = stage.written(target)
     require(written == 2, f"a cancel that was throttled once was read {written} times")
 
@@ -291,3 +346,35 @@ async def expired(stage: Stage) -> None:
             stage.calm()
             stage.expect(report, Outcome.CONFIRMED, *(() if can_renew else (Outcome.REFUSED,)))
             stage.true(report, target)
+
+
+@case(
+    32,
+    "a list that fails",
+    "A list that could not be read is an error, never a list without orders, and proves nothing.",
+)
+async def lists(stage: Stage) -> None:
+    stage.needs(stage.spec.lists, "the venue cannot list open orders")
+    faults = stage.faults(Verb.LIST, Fault.SERVER_ERROR, Fault.HTML_PAGE, Fault.HTML_ERROR, Fault.GARBLE)
+    for fault in faults:
+        async with stage.connected() as router:
+            target = await stage.target()
+            stage.strike(Verb.LIST, fault, times=None)
+            await _unread(stage, fault)
+            report = await router.cancel_all(deadline=HASTY)
+            require(not report.no_open_orders, f"no_open_orders is claimed while the list fails with {fault}: {report}")
+            stage.calm()
+            taken = {order.order_id for order in report.affected}
+            require(not taken & stage.bench.open_ids(), f"said to be taken, and open: {target.order_id}")
+
+
+async def _unread(stage: Stage, fault: Fault) -> None:
+    try:
+        async with asyncio.timeout(2 * HASTY):
+            shown = await stage.router.open_orders(VENUE)
+    except (ReadFailed, TimeoutError):
+        return
+    known = {row.order_id for row in shown}
+    require(
+        known >= stage.bench.open_ids(), f"the list failed with {fault}, and open_orders() returned {len(known)} orders"
+    )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve, field, frozen
 
 from router.core import EventStream, Router
-from router.model import Cancel, IdKind, Order, OrderType
-from router.report import CancelReport, CxlRejReason, Event, OrdStatus, Outcome, SessionState, SubmitReport
+from router.model import Cancel, IdKind, Order, OrderType, TimeInForce
+from router.report import (
+    CancelReport,
+    CxlRejReason,
+    Event,
+    OrderState,
+    OrdStatus,
+    Outcome,
+    SessionState,
+    SubmitReport,
+)
 from router.session import Session
 from router.testing.bench import KIND_OF, Bench, Row, Verb
 from router.testing.conformance.case import Nonconformity, NotApplicable, require
@@ -31,7 +41,9 @@ PATIENT = 5.0
 """The deadline of what is not."""
 QUIET = 0.25
 """The venue's quiet period, which is made short."""
+LOGIN_TIMEOUT = 2.0
 HTTP_TIMEOUT = 0.8
+STATED = ("kind", "symbol", "side", "type", "quantity", "price", "stop_price", "cum_quantity", "status")
 CLIENT_KINDS = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 TERMS = ("symbol", "side", "type", "quantity", "price", "stop_price", "expires_at", "post_only", "reduce_only")
 
@@ -78,7 +90,7 @@ class Stage:
         """The venue's adapter, with short times and a trace. changes: to the plain credentials, instead of the set-up's."""
         changes = self.bench.setups()[self.setup] if changes is None else changes
         made = self.bench.adapter(self.subject.adapter, changes)
-        quick = evolve(made.spec, quiet_period=QUIET, login_timeout=2.0, http_timeout=HTTP_TIMEOUT)
+        quick = evolve(made.spec, quiet_period=QUIET, login_timeout=LOGIN_TIMEOUT, http_timeout=HTTP_TIMEOUT)
         if isinstance(made, Session):
             made.through(lambda codec: TracedCodec(codec, quick, self.trace))
         else:
@@ -178,6 +190,18 @@ class Stage:
         """The answers to requests of this verb are kept back until calm()."""
         self.sim.switches = Switches(hold=True, only=self.bench.words(verb))
 
+    def forms(self) -> Iterator[str]:
+        """Each of the venue's documented forms in turn, by name, for as long as the loop's body; then the usual one."""
+        usual = {name: attrgetter(name)(self.sim) for each in self.bench.VARIANTS.values() for name in each}
+        for title, changes in self.bench.VARIANTS.items():
+            self.trace.lines.clear()
+            self.trace.note(f"-- the venue's form: {title}")
+            for name, value in ({**usual, **changes}).items():
+                _set(self.sim, name, value)
+            yield title
+        for name, value in usual.items():
+            _set(self.sim, name, value)
+
     # -- orders
 
     async def place(self, order: Order | None = None) -> SubmitReport:
@@ -185,19 +209,34 @@ class Stage:
         order = self.bench.order() if order is None else order
         report = await self.router.submit(order, deadline=PATIENT)
         self.expect(report, Outcome.CONFIRMED)
-        require(report.order_id, f"the submit is CONFIRMED without the venue's id: {report}")
-        self.same(order, self.bench.row(report.order_id or ""))
+        self.meant(order, report)
         return report
+
+    def meant(self, order: Order, report: SubmitReport) -> None:
+        """The order was placed as it was meant, and the report says what has become of it."""
+        require(report.order_id, f"the submit is CONFIRMED without the venue's id: {report}")
+        row = self.bench.row(report.order_id or "")
+        self.same(order, row)
+        ends = {status for status in (report.status, row.status) if status is not None and status.is_terminal}
+        require(
+            len(ends) < 2 and (row.status in ends or not ends), f"{describe(report)}; the book has it as {row.status}"
+        )
+        require(report.kind is row.kind, f"the report calls it a {report.kind}, at the venue it is a {row.kind}")
 
     async def target(self, kind: IdKind = IdKind.ORDER, **terms: Any) -> Target:
         """An open order that a cancel of this kind can name, and a second one where such a cancel names several.
 
         Placed through the Router where it can be, else from elsewhere.
         """
-        types = self.types(kind)
+        types, wanted = (
+            self.types(kind),
+            {IdKind.CLIENT_ORDER: IdKind.ORDER, IdKind.CLIENT_TWAP: IdKind.TWAP}.get(kind, kind),
+        )
         type_ = next((each for each in types if each in self.spec.order_types), types[0])
         order = self.bench.order(type_, **terms)
         order_id = await self._open(order)
+        found = self.bench.row(order_id).kind
+        require(found is wanted, f"cancels by {kind} are claimed; a {type_} order is a {found} at this venue")
         if kind not in CLIENT_KINDS:
             return Target(Cancel(VENUE, order_id, kind, order.symbol), order_id, order)
         shared = {"client_order_id": order.client_order_id, **terms}
@@ -254,14 +293,26 @@ class Stage:
 
     def same(self, order: Order, row: Row) -> None:
         """The book has the order as it was meant."""
-        found = differences(order, row)
+        found = differences(order, row, self.bench)
         require(not found, f"the order as placed and as the venue's book has it differ: {'; '.join(found)}")
+
+    def faithful(self, told: OrderState, row: Row) -> None:
+        """What is told of an order is what the book has; what is not known is not told."""
+        for name in STATED:
+            kept, said = getattr(row, name), getattr(told, name)
+            require(said is None or said == kept, f"{row.order_id}: {name} is {kept} in the book, told is {said}")
 
     def untouched(self, targets: Iterable[Target]) -> None:
         """These orders are still open."""
         named = [order_id for target in targets for order_id in target.order_ids]
         gone = [order_id for order_id in named if not self.bench.row(order_id).is_open]
         require(not gone, f"orders that nobody cancelled are no longer open: {gone}")
+
+
+def _set(holder: Any, name: str, value: Any) -> None:
+    """Set an attribute, or one of an attribute ("variants.ack")."""
+    path, _, last = name.rpartition(".")
+    setattr(attrgetter(path)(holder) if path else holder, last, value)
 
 
 def describe(report: CancelReport | SubmitReport) -> str:
@@ -271,21 +322,25 @@ def describe(report: CancelReport | SubmitReport) -> str:
     return f"{report.outcome.name}{reason}{status} ({report.text or 'no text'})"
 
 
-def differences(order: Order, row: Row) -> list[str]:
-    """What the book has otherwise than the order says. What the book does not keep is not compared."""
-    meant: dict[str, Any] = {name: getattr(order, name) for name in TERMS}
-    kept: dict[str, Any] = {name: getattr(row, name) for name in TERMS}
-    if order.time_in_force is not None:
-        meant["time_in_force"], kept["time_in_force"] = order.time_in_force, row.time_in_force
+def differences(order: Order, row: Row, bench: Bench) -> list[str]:
+    """What the book has otherwise than the order says, and what the order says that the book has not."""
+    meant: dict[str, Any] = {name: getattr(order, name) for name in TERMS} | _plain(order.options)
+    meant["time_in_force"] = order.time_in_force or bench.NATURAL.get(order.type)
+    kept = {name: getattr(row, name) for name in (*TERMS, "time_in_force")} | _plain(row.options)
     if row.client_order_id:
         meant["client_order_id"], kept["client_order_id"] = order.client_order_id, row.client_order_id
-    for name in order.options.keys() & row.options.keys():
-        meant[name], kept[name] = _plain(order.options[name]), _plain(row.options[name])
     return [
-        f"{name}: {meant[name]} is {value} in the book"
-        for name, value in kept.items()
-        if value is not None and value != meant[name]
+        f"{name}: {value} is {kept.get(name)} in the book"
+        for name, value in meant.items()
+        if name not in bench.FORGETS and kept.get(name) != value and not _is_open(name, value, kept.get(name))
     ]
+
+
+def _is_open(name: str, said: Any, kept: Any) -> bool:
+    """Whether the venue may choose, because nothing was said; or need not keep what is so anyway: no flag, until cancelled."""
+    if name == "time_in_force":
+        return said is None or (said is TimeInForce.GTC and kept is None)
+    return said is False and kept is None
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from router.errors import CannotExpress
 from router.model import Cancel, Order
@@ -30,11 +30,17 @@ class Heard:
 
 @define(eq=False)
 class Trace:
-    """lines: what happened, in order. heard: the frames that could be read. secrets: what none of them may show."""
+    """lines: what happened, in order. heard: the frames that could be read. secrets: what none of them may show;
+    proofs: those of one login. sent: the
+    bodies of all requests. echo: what the venue says besides, in every answer.
+    """
 
     lines: list[str] = field(factory=list)
     heard: list[Heard] = field(factory=list)
     secrets: set[str] = field(factory=set, repr=False)
+    proofs: set[str] = field(factory=set, repr=False)
+    sent: list[str] = field(factory=list, repr=False)
+    echo: str = field(default="", repr=False)
     redact: Redactor = field(factory=Redactor, repr=False)
 
     def note(self, text: str) -> None:
@@ -87,11 +93,14 @@ class TracedCodec(Codec):
         self._trace.heard.append(Heard(frame, tuple(items)))
         self._trace.secrets.update(item.token.reveal() for item in items if isinstance(item, Renewal))
         self._trace.note(f"  the codec read  {'; '.join(map(_item, items)) or 'nothing'}")
-        return items
+        return [self._with_echo(item) for item in items] if self._trace.echo else items
+
+    def _with_echo(self, item: Item) -> Item:
+        return evolve(item, text=f"{item.text} {self._trace.echo}") if isinstance(item, Answer) else item
 
     def hello(self, now: float, entropy: bytes) -> Iterable[Wire]:
         for wire in self._codec.hello(now, entropy):
-            self._trace.secrets.update(wire.secrets)
+            self._trace.proofs.update(wire.secrets)
             self._sent("hello()", wire)
             yield wire
 
@@ -127,6 +136,7 @@ class TracedCodec(Codec):
         return wire
 
     def _sent(self, what: str, wire: Wire) -> None:
+        self._trace.sent.append(f"{wire.path} {wire.headers} {_text(wire.body, len(wire.body))}")
         where = f"{wire.method} {wire.path} " if wire.via == "http" else ""
         body = "(hidden)" if wire.secrets or what == "hello()" else _text(wire.body)
         keys = _keys(wire.keys) or "none"
@@ -145,9 +155,9 @@ def _keys(keys: Sequence[Key]) -> str:
     return ", ".join(f"{verb} {name!r}" for verb, name in keys[:MOST]) + more
 
 
-def _text(body: bytes) -> str:
+def _text(body: bytes, most: int = LONGEST) -> str:
     text = body.decode(errors="backslashreplace")
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(body)} bytes)"
+    return text if len(text) <= most else f"{text[:most]}... ({len(body)} bytes)"
 
 
 def _frame(frame: Frame) -> str:
