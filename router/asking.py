@@ -68,7 +68,7 @@ class Asker:
         answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
         pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
         if wire.via is Via.HTTP:
-            return await self._ask_by_http(wire, pending, answer)
+            return await self._ask_by_http(wire, pending, answer, timeout)
         if self._link.socket is None:
             raise TransportError(self._link.describe(), sent=False)
         self._link.socket.send(wire.body)  # first: what could not be sent must not wait for an answer
@@ -81,9 +81,15 @@ class Asker:
         return answer.result()
 
     async def _ask_by_http(
-        self, wire: Wire, pending: Pending, answer: asyncio.Future[Answer | Snapshot]
+        self, wire: Wire, pending: Pending, answer: asyncio.Future[Answer | Snapshot], timeout: float
     ) -> Answer | Snapshot:
-        frame, _ = await self._exchange.request(wire, lambda: None)  # nobody to tell that its bytes may have left
+        try:
+            async with asyncio.timeout(timeout):
+                frame, _ = await self._exchange.request(
+                    wire, lambda: None
+                )  # nobody to tell that its bytes may have left
+        except TimeoutError:
+            raise TransportError(f"no answer within {timeout:g} s", sent=True) from None
         self._take(frame, pending)
         if not answer.done():
             raise Garbled(f"the answer to {wire.method} {wire.path.partition('?')[0]} could not be read")
@@ -145,7 +151,8 @@ class Asker:
                 await self._turn(Lane.READ, wire)
                 answer = await self.ask(wire, LOOKUP_TIMEOUT)
         except (TransportError, Garbled, VenueError):
-            self._ignores_lookups = True  # until the next connection: reads must not wait for what is not answered
+            # until the next connection: reads must not wait for what is not answered; over HTTP none waits for another
+            self._ignores_lookups = wire.via is Via.SOCKET
             return None
         if not isinstance(answer, Snapshot) or any(
             cancel.id not in {row.order_id, row.client_order_id} for row in answer.rows

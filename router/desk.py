@@ -237,6 +237,12 @@ class Desk:
 
     # -- submits and replaces
 
+    def _unplaceable(self, order: Order) -> str:
+        spec = self.adapter.spec
+        if spec.order_types:
+            return f"{self.name} has no {order.type} orders; it has: {', '.join(sorted(spec.order_types))}"
+        return f"{self.name} takes no orders as it is: placing {spec.docs.get('placing', 'is not supported')}"
+
     def submit(self, order: Order, deadline: float | None) -> asyncio.Future[SubmitReport]:
         """Start a submit."""
         operation = Operation(order, order, self)
@@ -244,8 +250,7 @@ class Desk:
         known = self._submitted[id(order)] = _Submitted(order, self._submitted)
         known.fate = GATED
         if order.type not in self.adapter.spec.order_types:
-            able = ", ".join(sorted(self.adapter.spec.order_types)) or "none"
-            known.fate = f"{self.name} has no {order.type} orders; it has: {able}"
+            known.fate = self._unplaceable(order)
             return self._refuse(operation, due, known.fate)
         if self.is_gated(order.symbol):
             return self._refuse(operation, due, f"{self.name}: {GATED}")

@@ -178,9 +178,10 @@ def test_with_the_list_and_without(bench, raw_venue):
         return given
 
     adapters = {name: bench.adapter(made, changes) for name, changes in bench.setups().items()}
-    assert ["rest_url" in given for given in adapters.values()] == [False, True]
-    for given in adapters.values():
-        assert given["order_encoder"](bench.order())[1]["user_address"] == raw_venue.address
+    assert ["rest_url" in given for given in adapters.values()] == [False, True, True]
+    for name in ("", "rest"):
+        assert adapters[name]["order_encoder"](bench.order())[1]["user_address"] == raw_venue.address
+    assert "order_encoder" not in adapters["cancels"]
 
 
 def test_the_variants_exist(bench, raw_venue):

@@ -645,7 +645,7 @@ async def test_what_the_router_knows_is_cancelled_where_the_list_fails(
 ) -> None:
     mine = await place(qfex, limit(), stop(), twap())
     qfex_sim.inject(fault, only=READS, times=None)
-    report = await qfex.cancel_all(**terms, deadline=2)
+    report = await qfex.cancel_all(**terms, deadline=1.5)
     assert (left(qfex_sim), report.no_open_orders) == (set(), False)
     if fault is not Fault.HANG_UP_READ:  # which takes the frames that tell of their ends with it
         assert taken(report) >= {*mine[:2]}, "a TWAP's end has no frame that tells it for certain"
@@ -734,7 +734,7 @@ async def test_cancels_that_nobody_answers_leave_the_orders_open_in_the_report(
 ) -> None:
     mine = await place(qfex, limit(), stop())
     qfex_sim.switches = Switches(deaf=True, only=frozenset(CANCELS))
-    report = await qfex.cancel_all(deadline=1.5)
+    report = await qfex.cancel_all(deadline=0.8)
     assert {item.order.order_id for item in report.not_affected} == set(mine)
     assert all(item.order.status is OrdStatus.NEW for item in report.not_affected)
     assert (report.affected, report.no_open_orders, left(qfex_sim)) == ((), False, set(mine))
@@ -857,7 +857,7 @@ async def test_a_venue_that_fails_holds_up_no_other(
     order_hash = dmex_sim.rest()
     [stays] = await place(three, stop())
     qfex_sim.switches = Switches(deaf=True, only=frozenset({*READS, *CANCELS}))
-    cancelling = asyncio.ensure_future(three.cancel_all(deadline=2))
+    cancelling = asyncio.ensure_future(three.cancel_all(deadline=1))
     ended = await event_of(events, "xbtfx", ExecType.CANCELED)
     await dmex_sim.until(3, "GET orders")  # one to find it, two to prove that it is gone
     assert (ended.order_id, open_at(b2_sim), open_on(dmex_sim)) == (order_id, set(), set())
@@ -877,7 +877,7 @@ async def test_a_mistake_of_ours_at_one_venue_takes_no_other_report_down(
         raise ZeroDivisionError
 
     monkeypatch.setattr(three._desks["qfex"].adapter, "read", broken)
-    report = await three.cancel_all(deadline=2)
+    report = await three.cancel_all(deadline=1)
     assert (taken(report.venues["dmex"]), report.venues["dmex"].no_open_orders) == ({order_hash}, True)
     assert ["broke off" in doubt.text for doubt in report.venues["qfex"].doubts] == [True]
     assert "mistake" in caplog.text
@@ -951,7 +951,7 @@ async def test_with_one_fault_proven_means_empty(qfex: Router, qfex_sim: QfexSim
     terms = random_terms(chance)
     qfex_sim.faults.seed = fault.number
     qfex_sim.inject(fault, only={*CANCELS, *READS}, times=chance.choice([1, 1, 3]))
-    report = await qfex.cancel_all(**terms, deadline=1.5)
+    report = await qfex.cancel_all(**terms, deadline=0.8)
     assert qfex_sim.faults.struck
     assert not (report.no_open_orders and in_scope(qfex, qfex_sim, terms)), report
     assert len(qfex_sim.commands("cancel_all_orders")) <= 1
@@ -967,7 +967,7 @@ async def test_with_one_fault_proven_means_empty_at_dmex(
     dmex_sim.faults.seed = fault.number
     socket = fault in {Fault.FLOOD, Fault.DUPLICATE}
     dmex_sim.inject(fault, only={"cancel_order"} if socket else {"cancel_order", "GET orders"}, times=2)
-    report = await reading.cancel_all(deadline=1.5)
+    report = await reading.cancel_all(deadline=0.8)
     assert dmex_sim.faults.struck
     assert not (report.no_open_orders and open_on(dmex_sim)), report
     assert taken(report) <= hashes - open_on(dmex_sim)
