@@ -71,7 +71,7 @@ class Ccxt(Session):
         found = building.find(exchange, credentials or {}, options or {})
         building.configure(found, url)
         self._caller = Caller(found)
-        spec, markets = derive(self._caller, market_type, budget, quiet_period)
+        spec, markets = derive(self._caller, market_type, budget, quiet_period, client_order_ids=client_order_ids)
         self._signer = CcxtCodec(self._caller, spec, markets, client_order_ids=client_order_ids)
         super().__init__(self._signer, deadline=deadline, share=share)
 

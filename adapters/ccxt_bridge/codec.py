@@ -20,7 +20,8 @@ from adapters.ccxt_bridge.building import secrets
 from adapters.ccxt_bridge.calling import Caller, Request, Run, Unreadable, without_query
 from adapters.ccxt_bridge.deriving import Markets
 from adapters.ccxt_bridge.errors import UNKNOWN, Verdict, judge
-from adapters.ccxt_bridge.placing import arguments
+from adapters.ccxt_bridge.overriding import overridden
+from adapters.ccxt_bridge.placing import Arguments, arguments
 from adapters.ccxt_bridge.rows import execution, name_of, status_of
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order
@@ -81,11 +82,25 @@ class CcxtCodec(Codec):
                 call = self._call("cancel", "cancel_order", _address(command), command, effect, now)
             case Order():
                 named = arguments(command, self._caller.exchange, self._markets, client_id=self._client_order_ids)
+                self._check_options(command, named)
                 call = self._call("place", "create_order", named, command, Effect.ONCE, now)
             case _:
                 raise CannotExpress(f"{command.venue} has no way to modify an order")
         self.latest = call
         return call
+
+    def _check_options(self, order: Order, named: Arguments) -> None:
+        """Raise CannotExpress for options that would change what the order itself says."""
+        if not order.options:
+            return
+        *terms, params = named
+        own = {name: value for name, value in params.items() if name not in order.options}
+        run = self._caller.call("create_order", *terms, own)
+        run.coroutine.close()
+        said = [*terms, self._caller.exchange.markets[order.symbol]["id"], *own.values()]
+        taken = [] if run.request is None else overridden(order.options, run.request, said)
+        if taken:
+            raise CannotExpress(f"{order.venue}: options had {', '.join(taken)}; an Order has fields for that")
 
     def list_orders(self, now: float, after: str | None = None) -> Wire | None:
         return self._call("list", "fetch_open_orders", (), None, Effect.READ, now) if self._spec.lists else None

@@ -82,15 +82,20 @@ def markets_of(exchange: Any, wanted: str | None) -> Markets:
 
 
 def derive(
-    caller: Caller, market_type: str | None, budget: Budget | None, quiet_period: float | None
+    caller: Caller,
+    market_type: str | None,
+    budget: Budget | None,
+    quiet_period: float | None,
+    *,
+    client_order_ids: bool = True,
 ) -> tuple[Spec, Markets]:
-    """The exchange as data. Nothing is sent."""
+    """The exchange as data. Nothing is sent. client_order_ids: whether submits carry them; else none is known by its own."""
     exchange = caller.exchange
     markets = markets_of(exchange, market_type)
     if not (exchange.has.get("cancelOrder") is True and exchange.has.get("createOrder") is True):
         raise ValueError(f"ccxt: {exchange.id} cannot place and cancel orders")
     kinds = {IdKind.ORDER}
-    if _takes_client_ids(caller):
+    if client_order_ids and _takes_client_ids(caller):
         kinds.add(IdKind.CLIENT_ORDER)
     if markets.has_trigger_list:  # it is not read, so nothing proves that it is empty
         kinds.add(IdKind.STOP_ORDER)

@@ -10,7 +10,7 @@ from adapters.ccxt_bridge.deriving import Markets
 from router.errors import CannotExpress
 from router.model import Order, OrderType, TimeInForce, plain
 
-__all__ = ["arguments"]
+__all__ = ["Arguments", "arguments"]
 
 Arguments = tuple[str, str, str, str, str | None, dict[str, Any]]
 TYPES: Final = {

@@ -279,6 +279,23 @@ async def _codec(sim):
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (200, b'{"symbol": "BTCUSDT", "orderId": 17, "status": "CANCELED"}', Outcome.CONFIRMED),
+        (400, b'{"code": -1022, "msg": "Signature for this request is not valid."}', Outcome.REFUSED),
+    ],
+    ids=["accepted", "refused"],
+)
+async def test_an_answer_that_is_read_again_says_the_same(sim, status, body, outcome):
+    codec = await _codec(sim)
+    wire = codec.encode(Cancel("ex", "17", IdKind.ORDER, "BTC/USDT"), 1.0)
+    frame = Frame(body=body, status=status, wire=wire)
+    first, second = [list(codec.decode(frame, 1.0)) for _ in range(2)]
+    assert first == second
+    assert first[-1].outcome is outcome
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

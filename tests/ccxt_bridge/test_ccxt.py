@@ -108,6 +108,63 @@ async def test_open_orders_are_listed_with_their_terms(router, sim):
     assert (row.client_order_id, rows[placed.order_id].own) == (other.client_order_id, True)
 
 
+@pytest.mark.parametrize("form", ["ACK", "RESULT", "FULL"])
+async def test_a_label_is_not_taken_for_the_id(router, sim, form):
+    placed = await place(router, limit(options={"strategyId": 7, "newOrderRespType": form}))
+    [order] = sim.orders.values()
+    [row] = await router.open_orders("ex")
+    assert (placed.order_id, row.order_id, order.extras) == (
+        str(order.order_id),
+        str(order.order_id),
+        {"strategyId": "7"},
+    )
+    report = await router.cancel(row)
+    assert (report.outcome, order.status) == (Outcome.CONFIRMED, "CANCELED")
+
+
+@pytest.mark.parametrize(
+    ("type_", "shown"), [("STOP_LOSS", "stop"), ("STOP_LOSS_LIMIT", "stop_limit"), ("TAKE_PROFIT", None)]
+)
+async def test_a_trigger_is_shown_as_a_stop_where_the_exchange_says_so(router, sim, type_, shown):
+    stranger(sim, type=type_, stopPrice="110000")
+    [row] = await router.open_orders("ex")
+    assert (row.type, row.stop_price) == (shown, Decimal(110000))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quantity": "3"},
+        {"price": "5"},
+        {"side": "SELL"},
+        {"symbol": "BTCEUR"},
+        {"type": "MARKET"},
+        {"newClientOrderId": "x"},
+    ],
+    ids=str,
+)
+async def test_options_do_not_take_the_place_of_the_orders_own_terms(router, sim, options):
+    [name] = options
+    report = await router.submit(limit(options=options))
+    assert (report.outcome, name in report.text, counts(sim)[POST]) == (Outcome.NOT_SENT, True, 0)
+
+
+async def test_options_that_the_exchange_has_beside_the_terms_are_passed_on(router, sim):
+    await place(router, limit(options={"icebergQty": "0.01", "newOrderRespType": "RESULT", "recvWindow": 9000}))
+    [item] = sim.commands(POST)
+    passed = {name: item.message[name] for name in ("icebergQty", "newOrderRespType", "recvWindow", "quantity")}
+    assert passed == {"icebergQty": "0.01", "newOrderRespType": "RESULT", "recvWindow": "9000", "quantity": "0.02"}
+
+
+async def test_an_order_without_a_client_id_is_not_said_to_be_unknown_by_it(sim):
+    settings = {"quiet_period": 0.1, "client_order_ids": False}
+    async with Router({"ex": Ccxt(**sim.credentials, **settings)}) as router:
+        sim.inject(Fault.MUTE)
+        report = await router.submit(limit(), deadline=0.2)
+        final = await report.settled(timeout=1)
+    assert (final.outcome, [order.status for order in sim.orders.values()]) == (Outcome.UNKNOWN, ["NEW"])
+
+
 async def test_events_tell_what_answers_tell(router, sim):
     events = router.events()
     placed = await place(router)
@@ -176,6 +233,8 @@ async def test_a_look_up_that_is_not_answered_is_unknown_at_the_deadline(router,
         (Refusal(-2010, "Order would immediately match and take."), OrdRejReason.OTHER),
         (Refusal(-2010, "Duplicate order sent."), OrdRejReason.DUPLICATE_ORDER),
         (Refusal(-1013, "Filter failure: LOT_SIZE"), OrdRejReason.OTHER),
+        (Refusal(-1014, "Unsupported order combination."), OrdRejReason.UNSUPPORTED_ORDER_CHARACTERISTIC),
+        (Refusal(-2010, "This symbol is restricted for this account."), OrdRejReason.BROKER),
         (Refusal(-1121, "Invalid symbol."), OrdRejReason.UNKNOWN_SYMBOL),
         (Refusal(-1102, "Mandatory parameter 'price' was not sent."), OrdRejReason.OTHER),
         (Refusal(-1022, "Signature for this request is not valid."), OrdRejReason.BROKER),
@@ -189,6 +248,23 @@ async def test_a_refused_order(router, sim, refusal, reason):
     report = await router.submit(limit(), deadline=0.4)
     assert (report.outcome, report.reason) == (Outcome.REFUSED, reason)
     assert (sim.orders, counts(sim)[POST]) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(-2015, "Invalid API-key, IP, or permissions for action.", 401),
+        Refusal(-2011, "This action is disabled on this account."),
+        Refusal(-2011, "This account may not place or cancel orders."),
+    ],
+    ids=lambda refusal: refusal.message,
+)
+async def test_a_cancel_that_the_account_may_not_make_is_refused_at_once(router, sim, refusal):
+    placed = await place(router)  # after which ccxt takes -2015 for a ban that will pass
+    sim.fail_next = [refusal]
+    report = await router.cancel(placed, deadline=1)
+    assert (report.outcome, report.reason) == (Outcome.REFUSED, CxlRejReason.BROKER)
+    assert (counts(sim)[DELETE], sim.commands(GET), sim.orders[placed.order_id].live) == (1, [], True)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 511, 301, 302, 307, 308, 402, 408, 409, 410, 451])

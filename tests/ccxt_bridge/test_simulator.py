@@ -24,6 +24,7 @@ TERMS = {
     "quantity": "0.02",
     "price": "110000",
 }
+RESULT = {"newOrderRespType": "RESULT"}
 
 
 class Client:
@@ -111,7 +112,13 @@ async def test_a_window_that_is_sent_is_used(raw):
         ({"quantity": "0.0200001"}, -1013),
         ({"price": "110000.001"}, -1013),
         ({"quantity": "101"}, -2010),
-        ({"type": "LIMIT_MAKER", "price": "130000"}, -2010),
+        ({"type": "LIMIT_MAKER", "price": "130000", "timeInForce": None}, -2010),
+        ({"type": "LIMIT_MAKER"}, -1106),
+        ({"type": "MARKET"}, -1106),
+        ({"noSuchParameter": "1"}, -1104),
+        ({"newOrderRespType": "SHORT"}, -1136),
+        ({"strategyId": "mine"}, -1130),
+        ({"icebergQty": "0.02"}, -2010),
     ],
     ids=str,
 )
@@ -164,7 +171,11 @@ async def test_open_orders_are_of_one_symbol_or_of_all(raw):
         ({"type": "MARKET", "timeInForce": None, "price": None}, "FILLED", "0.02000000"),
         ({"timeInForce": "IOC"}, "EXPIRED", "0.00000000"),
         ({"timeInForce": "FOK", "price": "130000"}, "FILLED", "0.02000000"),
-        ({"type": "STOP_LOSS", "timeInForce": None, "price": None, "stopPrice": "125000"}, "NEW", "0.00000000"),
+        (
+            {"type": "STOP_LOSS", "timeInForce": None, "price": None, "stopPrice": "125000"} | RESULT,
+            "NEW",
+            "0.00000000",
+        ),
     ],
     ids=["market", "ioc", "fok", "stop"],
 )

@@ -71,7 +71,8 @@ async def secrets(stage: Stage) -> None:
                 stage.calm()
             lines += [f"{each}\n{each!r}\n{attrs.asdict(each, recurse=False)}\n{each.raw}" for each in reports]
             lines += [f"{router}{router!r}{router.health()}{stage.spec}"]
-        await _echoed(stage, lines)
+        for changes in (stage.bench.setups()[stage.setup], *stage.bench.logins().values()):
+            await _echoed(stage, changes, lines)
         adapter = stage.bench.adapter(stage.subject.adapter, stage.bench.setups()[stage.setup])
         lines += [f"{adapter}{adapter!r}{vars(adapter)}"]
         for changes in stage.bench.wrong().values():
@@ -99,12 +100,16 @@ def _listening() -> Iterator[list[str]]:
         root.setLevel(level)
 
 
-async def _echoed(stage: Stage, lines: list[str]) -> None:
+async def _echoed(stage: Stage, changes: Mapping[str, Any], lines: list[str]) -> None:
     """The venue repeats, in its words, whatever of our secrets it was sent."""
+    stage.trace.sent.clear()
+    stage.sim.received.clear()
+    async with stage.connected(changes):
+        await stage.target()
     sent = "\n".join([*stage.trace.sent, *(f"{item.headers} {item.message}" for item in stage.sim.received)])
     stage.trace.echo = " ".join(secret for _, secret in _hidden(stage) if secret in sent)
     try:
-        async with stage.connected() as router:
+        async with stage.connected(changes) as router:
             report = await router.cancel((await stage.target()).cancel, deadline=PATIENT)
             unknown = Cancel(VENUE, stage.bench.unknown(IdKind.ORDER), IdKind.ORDER, stage.bench.SYMBOL)
             refused = await router.cancel(unknown, deadline=PATIENT)
@@ -162,6 +167,8 @@ async def mutations(stage: Stage) -> None:
     heard = list({(each.frame.body, each.frame.status): each for each in stage.trace.heard}.values())
     require(heard, "no frame was heard")
     for each in heard:
+        again = _outcomes(_read(codec, each.frame))
+        require(again == _outcomes(each.items), f"{each.frame.body[:200]!r} is read as {again} the second time")
         for frame in _unknown_words(each.frame):
             _no_other_kind(codec, each, frame)
         for status in NOT_THE_DEED if each.frame.wire is not None else ():

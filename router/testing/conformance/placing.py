@@ -9,7 +9,7 @@ from typing import Any
 
 from router.model import Order, OrderType, Side, TimeInForce
 from router.report import Outcome, SubmitReport
-from router.testing.conformance.case import case, require
+from router.testing.conformance.case import Nonconformity, case, require
 from router.testing.conformance.stage import PATIENT, Stage
 
 __all__: list[str] = []
@@ -104,10 +104,25 @@ async def _placed_or_not_sent(stage: Stage, order: Order) -> None:
         return
     fresh = [row for row in stage.bench.rows() if row.order_id not in known and row.is_open]
     require(not fresh, f"the submit is {report.outcome.name}, and the book has {fresh}")
+    if report.outcome is Outcome.REFUSED:
+        await _is_refusable(stage, order)
     if report.outcome is Outcome.NOT_SENT:
         require(
             len(stage.sim.received) == read, f"a submit that is NOT_SENT was read: {stage.sim.received[-1].command}"
         )
+
+
+async def _is_refusable(stage: Stage, order: Order) -> None:
+    """What the venue takes from others, it was not told by us as it was meant."""
+    try:
+        order_id = await stage.bench.enter(order)
+    except Exception:  # noqa: BLE001 - however a simulator refuses it
+        return
+    taken = stage.bench.row(order_id)
+    if taken.is_open:
+        await stage.bench.expel(order_id)
+        words = f"{order.time_in_force or ''} {'post-only ' * order.post_only}{'reduce-only ' * order.reduce_only}{order.type}"
+        raise Nonconformity(f"a {words.strip()} order is REFUSED, and the venue takes one that is placed elsewhere")
 
 
 async def _away(stage: Stage, report: SubmitReport) -> None:
