@@ -68,7 +68,7 @@ class Asker:
         answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
         pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
         if wire.via is Via.HTTP:
-            return await self._ask_by_http(wire, pending, answer, timeout)
+            return await self._ask_by_http(wire, pending, answer)
         if self._link.socket is None:
             raise TransportError(self._link.describe(), sent=False)
         self._link.socket.send(wire.body)  # first: what could not be sent must not wait for an answer
@@ -81,15 +81,9 @@ class Asker:
         return answer.result()
 
     async def _ask_by_http(
-        self, wire: Wire, pending: Pending, answer: asyncio.Future[Answer | Snapshot], timeout: float
+        self, wire: Wire, pending: Pending, answer: asyncio.Future[Answer | Snapshot]
     ) -> Answer | Snapshot:
-        try:
-            async with asyncio.timeout(timeout):
-                frame, _ = await self._exchange.request(
-                    wire, lambda: None
-                )  # nobody to tell that its bytes may have left
-        except TimeoutError:
-            raise TransportError(f"no answer within {timeout:g} s", sent=True) from None
+        frame, _ = await self._exchange.request(wire, lambda: None)  # nobody to tell that its bytes may have left
         self._take(frame, pending)
         if not answer.done():
             raise Garbled(f"the answer to {wire.method} {wire.path.partition('?')[0]} could not be read")

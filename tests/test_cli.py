@@ -340,7 +340,7 @@ async def test_sim_serves_any_client_until_ctrl_c():
 async def test_sim_prints_one_json_object_and_runs_until_it_is_terminated():
     async with started("sim", "--json") as process:
         found = json.loads("\n".join(await lines_until(process, "}")))
-        assert sorted(found) == ["b2trader", "dmex", "qfex"]
+        assert sorted(found) == ["b2trader", "ccxt", "dmex", "qfex"]
         async with connect(found["dmex"]["url"]) as socket:
             await socket.send("{}")
             assert "error" in json.loads(await socket.recv())
@@ -426,7 +426,7 @@ async def test_sim_lists_all_faults_and_ends():
     code, out, _ = await router("sim", "--fault", "list", "--json")
     listed = json.loads(out)
     assert (code, [row["number"] for row in listed]) == (cli.DONE, list(range(1, len(Fault) + 1)))
-    assert listed[0]["cannot"] == {"b2trader": "", "dmex": "", "qfex": ""}
+    assert listed[0]["cannot"] == {"b2trader": "", "ccxt": "", "dmex": "", "qfex": ""}
 
 
 @pytest.mark.parametrize(

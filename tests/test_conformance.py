@@ -15,7 +15,7 @@ from router.registry import ADAPTERS
 from router.testing.conformance import CASES, Result, Subject, Verdict, cases, run, subjects
 from router.testing.conformance.table import lines
 
-AT_ONCE = 4
+AT_ONCE = 6
 OURS = {point.name for point in entry_points(group=ADAPTERS) if point.dist and point.dist.name == "venue-router"}
 SUBJECTS = {name: subject for name, subject in subjects().items() if name in OURS}
 SETUPS = [(name, setup) for name, subject in SUBJECTS.items() for setup in subject.setups]

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from router.errors import CannotList
 from router.model import Cancel, IdKind, Order, OrderType, Side
-from router.report import CxlRejReason, OrderState, Outcome
+from router.report import CxlRejReason, Event, ExecType, OrderState, Outcome
 from router.testing.bench import Refusal, Row, Verb
 from router.testing.conformance.case import Nonconformity, case, require
 from router.testing.conformance.stage import HASTY, PATIENT, VENUE, Stage
@@ -109,28 +109,38 @@ async def refusals(stage: Stage) -> None:
     async with stage.connected():
         for refusal in stage.bench.REFUSALS:
             stage.trace.note(f"-- the venue refuses the next {refusal.verb}: {refusal.word}")
-            await _REFUSED[refusal.verb](stage, refusal)
+            await _REFUSED[refusal.verb](stage, refusal, beside=1)
 
 
-async def _submit_refused(stage: Stage, refusal: Refusal) -> None:
+async def _submit_refused(stage: Stage, refusal: Refusal, *, beside: int) -> None:
+    """beside: how many others are under way, and taken."""
     if stage.bench.order().type not in stage.spec.order_types:
         return
     known = {row.order_id for row in stage.bench.rows()}
     stage.bench.refuse(refusal)
-    report = await stage.router.submit(stage.bench.order(), deadline=_patience(refusal))
+    asked = [stage.router.submit(stage.bench.order(), deadline=_patience(refusal)) for _ in range(1 + beside)]
+    report, *others = await asyncio.gather(*asked)
     _judged(stage, report, refusal)
-    fresh = [row for row in stage.bench.rows() if row.order_id not in known and row.is_open]
-    require(not fresh, f"refused with {refusal.word}, and the book has {fresh}")
+    for other in others:
+        stage.expect(other, Outcome.CONFIRMED)
+    fresh = {row.order_id for row in stage.bench.rows() if row.order_id not in known and row.is_open}
+    require(fresh == {other.order_id for other in others}, f"refused with {refusal.word}, and the book has {fresh}")
 
 
-async def _cancel_refused(stage: Stage, refusal: Refusal) -> None:
-    target = await stage.target()
+async def _cancel_refused(stage: Stage, refusal: Refusal, *, beside: int) -> None:
+    """beside: how many others are under way, and executed."""
+    target, *others = [await stage.target() for _ in range(1 + beside)]
     stage.bench.refuse(refusal)
-    _judged(stage, await stage.router.cancel(target.cancel, deadline=_patience(refusal)), refusal)
+    asked = [target.cancel, *(other.cancel for other in others)]
+    report, *executed = await stage.router.cancel_many(asked, deadline=_patience(refusal))
+    _judged(stage, report, refusal)
+    for told, other in zip(executed, others, strict=True):
+        stage.expect(told, Outcome.CONFIRMED)
+        stage.true(told, other)
     stage.untouched([target])
 
 
-async def _replace_refused(stage: Stage, refusal: Refusal) -> None:
+async def _replace_refused(stage: Stage, refusal: Refusal, *, beside: int) -> None:  # noqa: ARG001 - as the others
     if IdKind.ORDER not in _replaceable(stage):
         return
     target = await stage.target()
@@ -223,7 +233,11 @@ def _dearer(order: Order) -> Decimal:
     return (order.price or order.stop_price or Decimal(1)) + 1
 
 
-async def _replaced(stage: Stage, kind: IdKind, names: set[str]) -> None:
+def _replaced_told(events: list[Event], order_id: str | None) -> bool:
+    return any(event.order_id == order_id and event.exec_type is ExecType.REPLACED for event in events)
+
+
+async def _replaced(stage: Stage, kind: IdKind, names: set[str], *, told: bool = True) -> None:
     target = await stage.target(kind)
     values = {
         "price": _dearer(target.order),
@@ -234,6 +248,8 @@ async def _replaced(stage: Stage, kind: IdKind, names: set[str]) -> None:
     report = await stage.router.replace(target.cancel, **changes, deadline=PATIENT)
     stage.expect(report, Outcome.CONFIRMED)
     stage.meant(evolve(target.order, **changes), report)
+    if told and stage.spec.tells_trades and report.order_id == target.order_id:
+        await stage.hear(lambda events: _replaced_told(events, report.order_id), "that the order was replaced")
     still = stage.bench.open_ids() & {target.order_id, report.order_id or ""}
     require(
         still == {report.order_id}, f"after the replace {sorted(still)} are open, the report names {report.order_id}"
@@ -296,9 +312,9 @@ async def _round(stage: Stage) -> None:
         for verb, refused in _REFUSED.items():
             words = [each for each in stage.bench.REFUSALS if each.verb is verb and each.told]
             for refusal in (words[0], words[-1]) if words else ():
-                await refused(stage, refusal)
+                await refused(stage, refusal, beside=0)  # in some forms only who is alone can be told
         for kind in sorted(_replaceable(stage)):
-            await _replaced(stage, kind, {"quantity"})
+            await _replaced(stage, kind, {"quantity"}, told=False)  # a form may say nothing of it
         if stage.spec.lists:
             await stage.target()
             shown = {row.order_id for row in await router.open_orders(VENUE)}

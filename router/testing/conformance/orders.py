@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
 
@@ -13,6 +14,9 @@ from router.testing.conformance.case import case, require
 from router.testing.conformance.stage import PATIENT, VENUE, Stage, Target
 
 __all__: list[str] = []
+
+
+SKEW = timedelta(minutes=5)
 
 
 def _trades(stage: Stage, order_id: str) -> list[Event]:
@@ -102,6 +106,9 @@ def _counted(stage: Stage, order_id: str, parts: list[Decimal]) -> None:
     sums = list(accumulate(parts))
     counted = [event.cum_quantity for event in told]
     require(counted == sums, f"traded were {sums} in all, cum_quantity is said to be {counted}")
+    now = datetime.now(UTC)
+    late = [event.at for event in told if abs(now - event.at) > SKEW]
+    require(not late, f"trades of now are told as of {late}")
     require(len({event.trade_id for event in told}) == len(parts), "two trades have one trade_id")
 
 

@@ -44,6 +44,7 @@ QUIET = 0.25
 LOGIN_TIMEOUT = 2.0
 HTTP_TIMEOUT = 0.8
 STATED = ("kind", "symbol", "side", "type", "quantity", "price", "stop_price", "cum_quantity", "status")
+MOST_TOLD = 8  # events in an account
 CLIENT_KINDS = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 TERMS = ("symbol", "side", "type", "quantity", "price", "stop_price", "expires_at", "post_only", "reduce_only")
 
@@ -356,7 +357,8 @@ def _plain(value: Any) -> Any:
 
 
 def _brief(events: list[Event]) -> str:
-    return (
-        "; ".join(f"{each.exec_type} of {each.order_id} ({each.last_quantity or each.status})" for each in events)
-        or "nothing"
-    )
+    """The last of them."""
+    shown = [
+        f"{each.exec_type} of {each.order_id} ({each.last_quantity or each.status})" for each in events[-MOST_TOLD:]
+    ]
+    return "; ".join(shown) or "nothing"
