@@ -10,16 +10,18 @@ from typing import Any, ClassVar, Final, Self
 from attrs import evolve
 
 from adapters.ccxt_bridge import building
-from adapters.ccxt_bridge.calling import Caller, Request
+from adapters.ccxt_bridge.calling import Caller, Request, Unasked
 from adapters.ccxt_bridge.codec import Call, CcxtCodec
 from adapters.ccxt_bridge.deriving import SPEC, derive
-from router.errors import CannotExpress, LoginRefused, TransportError, VenueError, VenueUnreachable
+from adapters.ccxt_bridge.errors import AT_ONCE
+from adapters.ccxt_bridge.scrubbing import Scrubber, tokens
+from router.errors import CannotExpress, CannotList, LoginRefused, TransportError, VenueError, VenueUnreachable
 from router.link import Link
-from router.model import Cancel, Order
+from router.model import Order
 from router.operation import Operation
 from router.report import OrdRejReason, Outcome
 from router.session import Session
-from router.venue import Answer, Budget, Effect, Execution, Frame, Spec, Via, Wire
+from router.venue import Answer, Budget, Effect, Frame, Reading, Spec, Via, Wire
 
 __all__ = ["Ccxt"]
 
@@ -74,6 +76,7 @@ class Ccxt(Session):
         spec, markets = derive(self._caller, market_type, budget, quiet_period, client_order_ids=client_order_ids)
         self._signer = CcxtCodec(self._caller, spec, markets, client_order_ids=client_order_ids)
         super().__init__(self._signer, deadline=deadline, share=share)
+        self._redact = Scrubber(self._signer.secrets(), lambda: tokens(found))
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -132,6 +135,8 @@ class Ccxt(Session):
 
         try:
             await self._caller.load(send)
+        except Unasked as error:  # which another attempt does not change
+            raise LoginRefused(self._name, str(error)) from None
         except (TransportError, VenueError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever ccxt makes of the answers
@@ -139,6 +144,10 @@ class Ccxt(Session):
             said = re.sub(r"\?\S+", "", str(error))  # a URL's query may hold a signature
             text = self._redact(f"the markets could not be loaded: {type(error).__name__}: {said}"[:MAX_SAID])
             raise (LoginRefused if refused else VenueUnreachable)(self._name, text) from None
+        try:
+            self._signer.narrow()
+        except ValueError as error:
+            raise LoginRefused(self._name, str(error)) from None
 
     async def _shut(self, link: Link) -> None:
         await super()._shut(link)
@@ -167,8 +176,34 @@ class Ccxt(Session):
         declined = operation.declines and isinstance(operation.command, Order)
         if declined and answer.order_reason is OrdRejReason.DUPLICATE_ORDER:  # so an earlier attempt was executed
             answer = evolve(answer, outcome=Outcome.UNKNOWN)
+        if answer.outcome is Outcome.NOT_SENT and operation.attempts > 1:  # an earlier attempt may have been executed
+            answer = evolve(answer, outcome=Outcome.UNKNOWN)
+        elif answer.outcome is Outcome.NOT_SENT and answer.retry is None:
+            self._unsent(operation, answer.text)
+            return
         super()._answered(operation, wire, answer, frame)
+        if isinstance(wire, Call) and wire.is_preliminary and operation.follow is not None:
+            operation.attempts -= 1  # nothing of the command has been sent yet
+            operation.acknowledged = False
 
-    async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
-        self._asker.fresh()  # over HTTP, an answer that did not come cannot be taken for the next one
-        return await super().lookup(cancel)
+    def _broken(self, operation: Operation, wire: Wire) -> None:
+        if isinstance(wire, Call) and wire.is_preliminary and operation.attempts == 1:
+            self._unsent(operation, "nothing of it was sent: what ccxt asks first was not answered")
+        else:
+            super()._broken(operation, wire)
+
+    def _unsent(self, operation: Operation, text: str) -> None:
+        """Only a question was sent that comes before the command."""
+        operation.attempts, operation.sent_at = 0, None
+        operation.fail(self._redact(text))
+
+    def _retry(self, operation: Operation, wire: Wire, answer: Answer) -> bool:
+        """A nonce that came too late is signed anew while the deadline allows; it does not count as a decline."""
+        if answer.after == AT_ONCE and operation.attempts <= 1:
+            operation.declines = min(operation.declines, 1)
+        return super()._retry(operation, wire, answer)
+
+    async def read(self, since: float) -> Reading:
+        if not self.spec.lists:
+            raise CannotList(self._name, f"its open orders are not listed: {self._signer.unvouched}")
+        return await super().read(since)

@@ -13,7 +13,7 @@ from router.model import Cancel, IdKind
 from router.report import CxlRejReason, OrdStatus, Outcome
 from router.venue import Answer, Execution, Item
 
-__all__ = ["Failure", "ended", "kind_of", "row_of", "unresolved"]
+__all__ = ["Failure", "ended", "row_of", "unresolved", "unsent"]
 
 GONE: Final = frozenset({OrdStatus.CANCELED, OrdStatus.EXPIRED})
 
@@ -37,6 +37,16 @@ class Failure:
         )
 
 
+def unsent(failed: Failure) -> Answer:
+    """What failed was asked before the command, which has not been sent."""
+    return Answer(
+        outcome=Outcome.NOT_SENT,
+        retry=failed.verdict.retry,
+        after=failed.verdict.after,
+        text=f"nothing of it was sent: what ccxt asks first was answered with {failed.text}",
+    )
+
+
 def unresolved(failed: Failure, *, accepted: bool) -> Answer:
     """The order could not be read, or is not known when asked for."""
     if accepted:
@@ -46,19 +56,19 @@ def unresolved(failed: Failure, *, accepted: bool) -> Answer:
     return Answer(outcome=Outcome.UNKNOWN, text=f"no such open order; asking for it: {failed.text}")
 
 
-def ended(order: Any, kind: IdKind, order_id: str, *, accepted: bool) -> list[Item] | None:
+def ended(order: Any, order_id: str, *, accepted: bool) -> list[Item] | None:
     """The verdict on a cancel whose order is shown to have ended; None: it is not."""
     status = status_of(order)
     if status is None or not status.is_terminal:
         return None
-    shown = execution(order, kind, order_id, is_listed=False)
+    shown = execution(order, IdKind.ORDER, order_id, is_listed=False)
     if accepted and status in GONE:
         outcome, reason = Outcome.CONFIRMED, CxlRejReason.OTHER
     elif status is OrdStatus.FILLED:
         outcome, reason = Outcome.REFUSED, CxlRejReason.TOO_LATE_TO_CANCEL
     else:
         outcome, reason = Outcome.REFUSED, CxlRejReason.UNKNOWN_ORDER
-    answer = Answer(outcome=outcome, status=status, cancel_reason=reason, order_id=order_id, kind=kind, text=shown.text)
+    answer = Answer(outcome=outcome, status=status, cancel_reason=reason, order_id=order_id, text=shown.text)
     return [shown, answer]
 
 
@@ -69,8 +79,4 @@ def row_of(order: Any, cancel: Cancel | None) -> Execution:
         raise Unreadable
     if cancel is not None and cancel.kind is not IdKind.CLIENT_ORDER and order_id != cancel.id:
         raise Unreadable
-    return execution(order, IdKind.ORDER if cancel is None else kind_of(cancel), order_id, is_listed=True)
-
-
-def kind_of(cancel: Cancel) -> IdKind:
-    return IdKind.STOP_ORDER if cancel.kind is IdKind.STOP_ORDER else IdKind.ORDER
+    return execution(order, IdKind.ORDER, order_id, is_listed=True)

@@ -29,6 +29,8 @@ CREDENTIALS: Final = (
 PUBLIC: Final = {"walletAddress", "uid", "accountId"}
 OWN_REPEATS: Final = {"maxRetriesOnFailure", "maxRetriesOnFailureDelay"}
 OWN_PROXIES: Final = "proxyUrl", "httpProxy", "httpsProxy", "socksProxy", "http_proxy", "https_proxy", "aiohttp_proxy"
+OWN_INTEREST: Final = {"builderFee": False, "refSet": True}
+"""Nobody has asked for a fee or a referral for ccxt's makers; some exchanges have them signed and sent unasked."""
 _SELF = re.compile(r"\bself\b")
 _ORIGIN = re.compile(r"^https?://[^/]+")
 
@@ -52,7 +54,8 @@ def find(exchange: Any, credentials: Mapping[str, str], options: Mapping[str, An
             raise ValueError(f"ccxt: credentials had {', '.join(unknown)}; known: {', '.join(CREDENTIALS)}")
         return getattr(library, exchange)({**credentials, "options": dict(options)})
     if not isinstance(exchange, library.Exchange) or not iscoroutinefunction(exchange.fetch2):
-        raise TypeError(f"ccxt: exchange was {exchange!r}; pass a name, or an exchange of ccxt.async_support")
+        kind = f"the class {exchange.__name__}" if isinstance(exchange, type) else f"a {type(exchange).__name__}"
+        raise TypeError(f"ccxt: exchange was {kind}; pass a name, or an exchange of ccxt.async_support")
     if credentials or options:
         raise ValueError("ccxt: credentials and options belong to a name; an exchange object has its own")
     return exchange
@@ -70,6 +73,7 @@ def configure(exchange: Any, url: str | None) -> None:
     exchange.fetchHistoryCacheSize = 0
     exchange.number = str
     _forget_repeats(exchange.options)
+    exchange.options.update(OWN_INTEREST)
     _restore(exchange.exceptions or {})
     if exchange.feature_value_by_type("spot", None, "fetchCurrencies", "private"):
         exchange.has["fetchCurrencies"] = False  # a key need not be allowed to see the wallet to place and cancel

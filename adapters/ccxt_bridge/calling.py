@@ -6,9 +6,13 @@ errors, and whether, when and how often something is sent is decided elsewhere.
 
 Rules:
 
-1. After an answer that ccxt calls an error, a run goes no further: whatever it asks for next would be a repeat.
+1. After an answer that ccxt calls an error, a run goes no further: whatever it asks for next would be a repeat. Unless what
+   failed was only a question that came before the command, and what follows is another request.
 2. A run that waits for anything else than an answer has failed, and nothing of it was sent.
-3. Markets are loaded beforehand, by load(), which is the only time that requests go out without being asked for one by one.
+3. Markets are loaded beforehand, by load(), which is the only time that requests go out without being asked for one by one;
+   those only read.
+4. What signs a fee or a referral for ccxt's makers is never given out.
+5. Nonces rise strictly: two that are made within one millisecond differ.
 """
 
 from __future__ import annotations
@@ -20,21 +24,28 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from types import coroutine
-from typing import Any
+from typing import Any, Final
+from weakref import ref
 
 from attrs import define, field, frozen
 from multidict import CIMultiDict
 
+from adapters.ccxt_bridge.preliminary import is_for_ccxt, is_repeat, may_load
 from router.venue import Frame, too_deep
 
-__all__ = ["Caller", "Request", "Run", "Stuck", "Unreadable", "without_query"]
+__all__ = ["Caller", "Request", "Run", "Stuck", "Unasked", "Unreadable", "without_query"]
 
 _BOMB = re.compile(rb'"-?(?:\d*\.\d*[eE][+-]?|\d+[eE][+-]|\d{1,3}[eE])\d{3,}"')  # a number that takes for ever to add
+MILLISECONDS: Final = 10**11  # less than any time in milliseconds of the last fifty years
 _LONG_EXPONENT = re.compile(r"[eE][+-]?\d{3}")
 
 
 class Stuck(Exception):
     """The method does not make its requests one after the other."""
+
+
+class Unasked(Exception):
+    """A request that nobody has asked for, which was not sent."""
 
 
 class Unreadable(Exception):
@@ -69,10 +80,14 @@ class Caller:
     """One exchange object of ccxt's, which is ours from now on."""
 
     def __init__(self, exchange: Any) -> None:
+        if isinstance(getattr(exchange.fetch, "__self__", None), Caller):
+            raise ValueError(f"ccxt: this {exchange.id} object belongs to another adapter; make another one")  # noqa: TRY004
         self.exchange = exchange
         self._run: Run | None = None
         self._send: Callable[[Request], Awaitable[Frame]] | None = None
+        self._unasked: Unasked | None = None
         self._load = exchange.load_markets
+        exchange.nonce = _rising(exchange.nonce)
         exchange.fetch = self._fetch
         exchange.load_markets = exchange.loadMarkets = self._loaded
         exchange.on_json_response = _exact  # ccxt's own makes floats, which lose digits
@@ -92,11 +107,13 @@ class Caller:
         """Load the markets, unless they are there. Raises what ccxt, or `send`, raises."""
         if self.exchange.markets_by_id:
             return
-        self._send = send
+        self._send, self._unasked = send, None
         try:
             await self._load()
         finally:
             self._send = None
+            if self._unasked is not None:  # ccxt may have caught it, and gone on
+                raise self._unasked
 
     # -- inside a run
 
@@ -116,8 +133,11 @@ class Caller:
 
     def _stopped(self, run: Run, asked: Any) -> None:
         """It waits: for an answer, or it goes no further (rules 1 and 2)."""
-        if isinstance(asked, Request) and run.refusal is None:
-            run.request = asked
+        goes_on = (
+            run.refusal is None or run.sent is None or (isinstance(asked, Request) and not is_repeat(asked, run.sent))
+        )
+        if isinstance(asked, Request) and goes_on:
+            run.request, run.refusal = asked, None
             return
         if isinstance(asked, asyncio.Future):  # several requests at once: none of them is to be made
             asked.cancel()
@@ -136,12 +156,24 @@ class Caller:
         if run is None:
             if send is None:
                 raise RuntimeError("this exchange object belongs to venue-router; make another one for your own use")
+            if not may_load(self.exchange.id, request):
+                path = request.url.partition("?")[0]
+                self._unasked = Unasked(
+                    f"to load the markets, ccxt would send {request.method} {path}, which may be a command"
+                )
+                raise self._unasked
             return self._read(request, await send(request))
+        if is_for_ccxt(request):
+            raise Unasked("ccxt would sign a fee or a referral for its makers first")
+        held = ref(run)
+        del run  # which holds this coroutine: the collector would end such a circle in an order that it does not bear
         frame = await _answer_to(request)
         try:
             return self._read(request, frame)
         except Exception as error:
-            run.refusal = error
+            stopped = held()
+            if stopped is not None:
+                stopped.refusal = error
             raise
 
     def _request(self, url: str, method: str, headers: Any, body: Any) -> Request:
@@ -183,6 +215,21 @@ def _seen(future: asyncio.Future[Any]) -> None:
 def without_query(text: str, request: Request | None) -> str:
     """A text of ccxt's without what is signed in the URL."""
     return text if request is None else text.replace(request.url, request.url.partition("?")[0])
+
+
+def _rising(nonce: Callable[[], Any]) -> Callable[[], Any]:
+    """The same nonces, strictly rising, where they are milliseconds or finer: seconds would run ahead of the clock."""
+    last = 0
+
+    def rising() -> Any:
+        nonlocal last
+        made = nonce()
+        if not isinstance(made, int) or made < MILLISECONDS:
+            return made
+        last = max(last + 1, made)
+        return last
+
+    return rising
 
 
 def _exact(text: str) -> Any:

@@ -15,14 +15,16 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
-from adapters.ccxt_bridge.answers import Failure, ended, kind_of, row_of, unresolved
+from adapters.ccxt_bridge.answers import Failure, ended, row_of, unresolved, unsent
 from adapters.ccxt_bridge.building import secrets
 from adapters.ccxt_bridge.calling import Caller, Request, Run, Unreadable, without_query
 from adapters.ccxt_bridge.deriving import Markets
-from adapters.ccxt_bridge.errors import UNKNOWN, Verdict, judge
+from adapters.ccxt_bridge.errors import AT_ONCE, UNKNOWN, Verdict, judge
 from adapters.ccxt_bridge.overriding import overridden
-from adapters.ccxt_bridge.placing import Arguments, arguments
+from adapters.ccxt_bridge.placing import REOPEN, Arguments, arguments
+from adapters.ccxt_bridge.preliminary import is_preliminary
 from adapters.ccxt_bridge.rows import execution, name_of, status_of
+from adapters.ccxt_bridge.trying import narrowed
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order
 from router.report import OrdStatus, Outcome
@@ -34,6 +36,7 @@ __all__ = ["Call", "CcxtCodec"]
 _ID = re.compile(r"(?!\.+$)[^\s/\\?#%&\x00-\x1f]{1,200}")  # it may stand in a path, where ccxt puts it unquoted
 _CLIENT_ID = re.compile(r"[^\x00-\x20]{1,200}")  # where these are declared, ccxt quotes them
 MAX_PAUSE: Final = 3600.0
+MAX_TRIES: Final = 20
 THROTTLED: Final = frozenset({418, 429})
 
 
@@ -41,8 +44,8 @@ THROTTLED: Final = frozenset({418, 429})
 class Call(Wire):
     """A request of a run that stands still. verb: what is asked; about: of what; made: when it was signed (wall time).
 
-    follows: another request of the same command came before it. accepted: of a look-up, whether the cancel before it was.
-    asked: the request where its run stands. again: another run up to it, if there is a way: an answer that is read a second
+    follows: another request of the same command came before it, and counts as the attempt. accepted: of a look-up, whether the cancel before it was.
+    tries: how often the same look-up was asked before, with a nonce that came too late. asked: the request where its run stands. again: another run up to it, if there is a way: an answer that is read a second
     time says the same, though its run has gone on.
     """
 
@@ -55,6 +58,12 @@ class Call(Wire):
     made: float
     follows: bool = False
     accepted: bool = False
+    tries: int = 0
+
+    @property
+    def is_preliminary(self) -> bool:
+        """Whether it is a question that comes before a command, of which nothing has been sent yet."""
+        return self.verb in {"cancel", "place"} and self.asked is not None and is_preliminary(self.asked)
 
 
 class CcxtCodec(Codec):
@@ -69,6 +78,15 @@ class CcxtCodec(Codec):
     @property
     def spec(self) -> Spec:
         return self._spec
+
+    def narrow(self) -> None:
+        """With the markets known: what cannot be done is no longer declared. Raises ValueError when nothing is left."""
+        self._spec = narrowed(self._caller, self._spec, self._markets, client_ids=self._client_order_ids)
+
+    @property
+    def unvouched(self) -> str:
+        """Why something is not done here, and what to do."""
+        return self._markets.unvouched
 
     def secrets(self) -> Iterable[str]:
         return secrets(self._caller.exchange)
@@ -98,12 +116,17 @@ class CcxtCodec(Codec):
         run = self._caller.call("create_order", *terms, own)
         run.coroutine.close()
         said = [*terms, self._caller.exchange.markets[order.symbol]["id"], *own.values()]
+        if run.request is not None and is_preliminary(run.request):
+            raise CannotExpress(f"{order.venue}: options cannot be checked while ccxt asks something else first")
         taken = [] if run.request is None else overridden(order.options, run.request, said)
         if taken:
             raise CannotExpress(f"{order.venue}: options had {', '.join(taken)}; an Order has fields for that")
 
     def list_orders(self, now: float, after: str | None = None) -> Wire | None:
-        return self._call("list", "fetch_open_orders", (), None, Effect.READ, now) if self._spec.lists else None
+        known = self._markets.vouched
+        if known is None:
+            return None
+        return self._call("list", "fetch_open_orders", (None, None, None, dict(known.listing)), None, Effect.READ, now)
 
     def lookup(self, cancel: Cancel, now: float) -> Wire | None:
         return self._reading("lookup", cancel, now)
@@ -124,6 +147,7 @@ class CcxtCodec(Codec):
         run = again()
         if run.request is None:
             why = "it makes no request" if run.error is None else _words(run, run.error)
+            why += f" {REOPEN}" if type(run.error).__name__ == "BadSymbol" else ""
             raise CannotExpress(f"{about.venue if about else self._spec.title}: {why}")
         name = about.client_order_id if isinstance(about, Order) else about.id if about else ""
         call = Call(keys=((verb, name),), effect=effect, verb=verb, about=about, run=run, again=again, made=now)
@@ -156,6 +180,8 @@ class CcxtCodec(Codec):
             again = call.again()
             call = evolve(call, run=again, asked=again.request)
         failed = self._hear(call, frame)
+        if failed is not None and call.is_preliminary:
+            return [unsent(failed)]
         if failed is None and call.run.request is not None:
             return [self._further(call, now)]
         readers: Mapping[str, Callable[[Call, Failure | None, float], Iterator[Item]]] = {
@@ -176,15 +202,18 @@ class CcxtCodec(Codec):
             return Failure(UNKNOWN, said)
         self._caller.answer(call.run, frame)
         error, success = call.run.error, frame.status < 300
-        if isinstance(error, Unreadable) and success:
+        if isinstance(error, Unreadable) and success and not call.is_preliminary:
             raise error
         if error is not None:
-            return Failure(judge(error, frame.status), f"{said}: {_words(call.run, error)}")
+            once = call.effect is Effect.ONCE
+            return Failure(judge(error, frame.status, once=once), f"{said}: {_words(call.run, error)}")
+        if call.run.request is not None:  # it goes on, though this was an error
+            return None
         return None if success else Failure(UNKNOWN, said)
 
     def _further(self, call: Call, now: float) -> Answer:
         """A method of several requests: the next one."""
-        following = self._sent(evolve(call, made=now, follows=True, again=None))
+        following = self._sent(evolve(call, made=now, follows=not call.is_preliminary, again=None))
         return Answer(outcome=None, final=False, text="the first of several requests was answered", then=following)
 
     # -- cancels
@@ -202,7 +231,9 @@ class CcxtCodec(Codec):
         order_id = shown or (cancel.id if by_id else None)
         if by_id and order_id != cancel.id:
             yield Answer(outcome=Outcome.UNKNOWN, text=f"the answer names another order: {str(shown)[:64]}")
-        elif order_id is None or (verdict := ended(order, kind_of(cancel), order_id, accepted=True)) is None:
+        elif self._markets.vouched is None:  # ccxt calls many a receipt a cancellation
+            yield self._read_instead(cancel, "accepted", now, accepted=True)
+        elif order_id is None or (verdict := ended(order, order_id, accepted=True)) is None:
             yield self._read_instead(cancel, "accepted, and not said what became of the order", now, accepted=True)
         else:
             yield from verdict
@@ -221,10 +252,16 @@ class CcxtCodec(Codec):
         """The order of a cancel that was accepted, or of which the exchange said that there is no such open order."""
         cancel, order = _cancel(call), call.run.result
         if failed is not None:
-            yield unresolved(failed, accepted=call.accepted)
+            late = failed.verdict.after == AT_ONCE and call.tries < MAX_TRIES
+            again = self._reading("resolve", cancel, now) if late else None
+            if again is not None:
+                again = evolve(again, follows=True, accepted=call.accepted, tries=call.tries + 1)
+                yield Answer(outcome=None, final=False, text=failed.text, then=again)
+            else:
+                yield unresolved(failed, accepted=call.accepted)
             return
         row = row_of(order, cancel)
-        verdict = ended(order, row.kind, row.order_id, accepted=call.accepted)
+        verdict = ended(order, row.order_id, accepted=call.accepted)
         if verdict is not None:
             yield from verdict
             return
@@ -249,8 +286,10 @@ class CcxtCodec(Codec):
             yield Answer(outcome=Outcome.REFUSED, status=status, order_id=order_id, text="rejected")
             return
         shown = execution(order, IdKind.ORDER, order_id, is_listed=False)
-        yield shown if status is not None else evolve(shown, status=OrdStatus.NEW)
-        yield Answer(outcome=Outcome.CONFIRMED, status=status or OrdStatus.NEW, order_id=order_id, text=shown.text)
+        if status is None and not shown.text:  # told, and not understood, is not new
+            status = OrdStatus.NEW
+        yield evolve(shown, status=status)
+        yield Answer(outcome=Outcome.CONFIRMED, status=status, order_id=order_id, text=shown.text)
 
     def _looked_up(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:
         if failed is None:
@@ -267,7 +306,10 @@ class CcxtCodec(Codec):
         orders = call.run.result
         if not isinstance(orders, list):
             raise Unreadable
-        yield Snapshot(rows=tuple(row_of(order, None) for order in orders))
+        markets = self._caller.exchange.markets or {}
+        rows = [row_of(order, None) for order in orders]
+        own = [row for row in rows if row.symbol not in markets or self._markets.cover(markets[row.symbol])]
+        yield Snapshot(rows=tuple(own))
 
 
 def _cancel(call: Call) -> Cancel:
@@ -282,7 +324,7 @@ def _address(cancel: Cancel) -> tuple[str, str | None, dict[str, Any]]:
         raise CannotExpress(f"{cancel.venue}: id was {cancel.id!r}; that is no order id")
     if by_client:
         return "", cancel.symbol, {"clientOrderId": cancel.id}
-    return cancel.id, cancel.symbol, {"trigger": True} if cancel.kind is IdKind.STOP_ORDER else {}
+    return cancel.id, cancel.symbol, {}
 
 
 def _words(run: Run, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What one exchange can, told by ccxt itself: by `has` and `features`, and by asking its methods for a request that is not sent."""
+"""What one exchange can: what is vouched for, as far as ccxt, asked for a request that is not sent, still makes the one that was read."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from adapters.ccxt_bridge.building import first_url
 from adapters.ccxt_bridge.calling import Caller, Run, Stuck
+from adapters.ccxt_bridge.vouched import Vouched, unvouched, vouched
 from router.model import IdKind, OrderType
 from router.venue import Budget, Spec
 
-__all__ = ["SPEC", "Markets", "derive"]
+__all__ = ["SPEC", "Markets", "derive", "dry"]
 
 SPEC: Final = Spec(
     title="ccxt",
     docs_url="https://docs.ccxt.com",
     quiet_period=30.0,
-    cancel_kinds=frozenset({IdKind.ORDER, IdKind.CLIENT_ORDER, IdKind.STOP_ORDER}),
+    cancel_kinds=frozenset({IdKind.ORDER, IdKind.CLIENT_ORDER}),
     needs_symbol=frozenset({IdKind.ORDER, IdKind.CLIENT_ORDER}),
     order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.STOP, OrderType.STOP_LIMIT}),
     lists=frozenset({IdKind.ORDER}),
     docs={
-        "all": "any exchange of ccxt's; what a particular one can is derived when it is built",
+        "all": "any exchange of ccxt's; what is vouched for (Binance and Binance US, spot) is more than the rest may",
         "symbols": "ccxt's unified ones (BTC/USDT); contracts are sized as ccxt sizes them",
-        "cancel": "the order is read where the exchange's answer does not say what became of it",
-        "client ids": "can be cancelled by, and looked up by, on the Binance family; elsewhere they are only passed on",
-        "lists": "the open orders of one type of market; trigger orders that have a list of their own are not in it",
+        "places": "what is not vouched for takes plain limit orders only: no other type, no IOC or FOK, no post_only",
+        "cancel": "the order is read where the answer does not say what became of it; where not vouched for, always",
+        "client ids": "can be cancelled by, and looked up by, where vouched for; elsewhere they are only passed on",
+        "lists": "only where vouched for; elsewhere open_orders() raises CannotList, and nothing is proven to be flat",
         "replace": "never ccxt's, which cancels and places anew; allow_gap=True does that with what is left",
     },
 )
-CLIENT_IDS: Final = {  # by reading ccxt: what clientOrderId becomes in a cancel and in a look-up, in the place of the id
-    "binance": "origClientOrderId",
-    "binanceus": "origClientOrderId",
-    "binanceusdm": "origClientOrderId",
-    "binancecoinm": "origClientOrderId",
-}
 TYPES: Final = ("spot", "swap", "future", "option")
 CONTRACTS: Final = frozenset({"swap", "future"})
 
@@ -50,6 +47,12 @@ class Markets:
     exchange: Any = field(repr=False)
     type: str
     sub_type: str | None
+    vouched: Vouched | None = None
+
+    @property
+    def unvouched(self) -> str:
+        """Why something is not done here, and what to do."""
+        return unvouched(self.exchange.id, self.type)
 
     def cover(self, market: Any) -> bool:
         """Whether orders on this market are in the list."""
@@ -63,11 +66,6 @@ class Markets:
         """What ccxt says that a method can, None where it says nothing."""
         sub_type = None if self.type == "spot" else self.sub_type or "linear"
         return self.exchange.feature_value_by_type(self.type, sub_type, method, name)
-
-    @property
-    def has_trigger_list(self) -> bool:
-        """Whether orders with a trigger have a list, and ids, of their own."""
-        return bool(self.feature("fetchOpenOrders", "trigger"))
 
 
 def markets_of(exchange: Any, wanted: str | None) -> Markets:
@@ -94,16 +92,15 @@ def derive(
     markets = markets_of(exchange, market_type)
     if not (exchange.has.get("cancelOrder") is True and exchange.has.get("createOrder") is True):
         raise ValueError(f"ccxt: {exchange.id} cannot place and cancel orders")
+    known = _as_read(caller, vouched(exchange.id, markets.type))
+    markets = evolve(markets, vouched=known)
     kinds = {IdKind.ORDER}
-    if client_order_ids and _takes_client_ids(caller):
+    if known is not None and known.client_ids and client_order_ids:
         kinds.add(IdKind.CLIENT_ORDER)
-    if markets.has_trigger_list:  # it is not read, so nothing proves that it is empty
-        kinds.add(IdKind.STOP_ORDER)
-    tried = _dry(caller, "cancel_order", "1")
+    tried = dry(caller, "cancel_order", "1")
     if isinstance(tried.error, Stuck):
         text = f"ccxt: {exchange.id} makes several requests at once for a cancel, which cannot be told apart"
         raise ValueError(text)  # noqa: TRY004 - it is about the value
-    needs_symbol = any(kind.__name__ == "ArgumentsRequired" for kind in type(tried.error).__mro__)
     spec = evolve(
         SPEC,
         title=exchange.id,
@@ -112,37 +109,22 @@ def derive(
         budget=budget,
         quiet_period=SPEC.quiet_period if quiet_period is None else quiet_period,
         cancel_kinds=frozenset(kinds),
-        needs_symbol=frozenset(kinds) if needs_symbol else frozenset(),
-        order_types=_order_types(markets),
-        lists=frozenset({IdKind.ORDER}) if _lists(caller, markets) else frozenset(),
+        needs_symbol=frozenset(kinds),  # without one, ccxt asks a default market's endpoint
+        order_types=frozenset({OrderType.LIMIT}) if known is None else known.order_types,
+        lists=frozenset() if known is None else frozenset({IdKind.ORDER}),
     )
     return spec, markets
 
 
-def _order_types(markets: Markets) -> frozenset[OrderType]:
-    able = {OrderType.LIMIT}
-    if markets.exchange.has.get("createMarketOrder") is not False:
-        able.add(OrderType.MARKET)
-    triggered = markets.feature("createOrder", "triggerPrice") is True
-    if triggered and not markets.feature("createOrder", "triggerDirection") and not markets.has_trigger_list:
-        able |= {OrderType.STOP, OrderType.STOP_LIMIT}
-    return frozenset(able)
+def _as_read(caller: Caller, found: Vouched | None) -> Vouched | None:
+    """What is vouched for, unless the exchange's options lead elsewhere than what was read."""
+    if found is None:
+        return None
+    request = dry(caller, "fetch_open_orders", None, None, None, dict(found.listing)).request
+    return found if request is not None and urlsplit(request.url).path == found.path else None
 
 
-def _lists(caller: Caller, markets: Markets) -> bool:
-    """Whether it lists open orders of all symbols at once."""
-    has = caller.exchange.has.get("fetchOpenOrders") is True
-    if not has or markets.feature("fetchOpenOrders", "symbolRequired"):
-        return False
-    return _dry(caller, "fetch_open_orders").request is not None
-
-
-def _takes_client_ids(caller: Caller) -> bool:
-    name = CLIENT_IDS.get(caller.exchange.id)
-    return name is not None and caller.exchange.has.get("fetchOrder") is True
-
-
-def _dry(caller: Caller, name: str, *arguments: Any) -> Run:
+def dry(caller: Caller, name: str, *arguments: Any) -> Run:
     """A run up to the request that is not sent, with no market known."""
     exchange = caller.exchange
     known = exchange.markets

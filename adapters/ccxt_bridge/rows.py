@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -19,6 +20,9 @@ ENDED: Final = {
     "rejected": OrdStatus.REJECTED,
 }
 STOPS: Final = {"STOP_LOSS": OrderType.STOP, "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT}
+DEEPEST: Final = 2
+_UNDER_WAY = re.compile(r"pend|sent|submit|request|process(?!ed)|wait|ing(?![a-z])", re.IGNORECASE)
+_REJECTED = re.compile(r"reject|fail", re.IGNORECASE)
 HAPPENED: Final = {
     OrdStatus.CANCELED: ExecType.CANCELED,
     OrdStatus.EXPIRED: ExecType.EXPIRED,
@@ -39,16 +43,30 @@ def name_of(order: Any) -> str | None:
 def status_of(order: Any) -> OrdStatus | None:
     """What has become of the order; None: it is not told.
 
-    "closed" means filled; with a part of it unfilled it tells nothing that is certain.
+    "closed" means filled where both numbers say so. No end is believed while the exchange's own word is of something that is
+    under way ("CANCEL_SENT"), and a rejection is one whatever ccxt calls it.
     """
     told = order.get("status") if isinstance(order, Mapping) else None
-    filled, amount = (_number(order, "filled"), _number(order, "amount")) if told is not None else (None, None)
-    if told == "closed":
-        whole = filled is None or amount is None or filled >= amount
-        return OrdStatus.FILLED if whole else None
+    if told is None:
+        return None
+    filled, amount = _number(order, "filled"), _number(order, "amount")
     if told in {"open", "canceling"}:
         return OrdStatus.PARTIALLY_FILLED if filled else OrdStatus.NEW
-    return ENDED.get(str(told))
+    words = " ".join(_words(_told(order)))
+    if _UNDER_WAY.search(words):
+        return None
+    if told == "closed":
+        return OrdStatus.FILLED if filled and amount and filled >= amount else None
+    return OrdStatus.REJECTED if told in ENDED and _REJECTED.search(words) else ENDED.get(str(told))
+
+
+def _words(told: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """The exchange's own words for a status."""
+    for name, value in told.items():
+        if isinstance(value, str) and ("status" in str(name).lower() or "state" in str(name).lower()):
+            yield value
+        elif isinstance(value, Mapping) and depth < DEEPEST:
+            yield from _words(value, depth + 1)
 
 
 def execution(order: Mapping[str, Any], kind: IdKind, order_id: str, *, is_listed: bool) -> Execution:
