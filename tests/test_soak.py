@@ -21,6 +21,7 @@ from attrs import evolve
 
 from adapters.qfex.codec import QfexCodec
 from router import Outcome
+from router.desk import MOST_DOUBTS
 from router.masscancel import MassCancel
 from router.operation import Operation, Reply
 from router.report import CxlRejReason
@@ -45,6 +46,7 @@ STRATEGIES = 4  # at each venue
 KEEP_CLOSED = 200  # orders of the ledger, so that it is full long before the first look at the memory
 GROWTH = 1000  # objects between the first third and the end
 DOUBT = 40  # objects that a submit in doubt for ever may keep
+REMEMBERED = 8  # objects that a cancel in doubt keeps, while the Router remembers it
 
 
 # -- the run
@@ -166,12 +168,15 @@ async def soak(seconds, seed, proofs, monkeypatch):
             grown = objects() - first
             growth = grown.total()
             kept = sum(len(router._desks[name]._placing) for name in venues.books)
+            doubts = [len(router._desks[name]._doubts) for name in venues.books]
+            assert max(doubts) <= MOST_DOUBTS
+            bound = GROWTH + DOUBT * kept + REMEMBERED * sum(doubts)
             verdicts = {
                 "wrong": [*wrong(soaking.records, venues.books), *soaking.problems, *found_open],
                 "untrue": [line async for line in untrue(soaking)],
                 "hung": late(soaking.records, watch.stood),
                 "left": list(left_over(soaking)),
-                "grown": [f"{grown}, {kept} submits in doubt"] if growth > GROWTH + DOUBT * kept else [],
+                "grown": [f"{grown}, {kept} submits in doubt, {doubts} remembered"] if growth > bound else [],
             }
             words = table(soaking, seed, seconds, verdicts)
         await asyncio.gather(*soaking.listening)
@@ -179,7 +184,8 @@ async def soak(seconds, seed, proofs, monkeypatch):
     words += f"\n  LEAKED    {len(watch.leaked):6}\n  MISTAKES  {len(watch.mistakes):6}"
     stall = max((seconds for _, seconds in watch.stalls), default=0.0)
     words += (
-        f"\n  stall {stall * 1000:.0f} ms, {growth} objects more than after the first third, {kept} submits in doubt"
+        f"\n  stall {stall * 1000:.0f} ms, {growth} objects more than after the first third, {kept} submits in doubt, "
+        f"{doubts} doubts remembered"
     )
     shown = [f"{name}: {line}" for name, found in verdicts.items() for line in found[:20]]
     print("", words, *shown, sep="\n")  # noqa: T201 - the seed and what came of it
