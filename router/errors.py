@@ -4,6 +4,10 @@
     |-- UnknownVenue           a name that no venue of this Router has (also a LookupError)
     |-- RouterClosed           the Router was not entered, or was left
     |-- SwitchFired            a dead man's switch was fed too late
+    |-- ConfigError            router.toml has mistakes (also a ValueError); has .mistakes
+    |-- JournalError           the journal can't be used: read-only, full, damaged, or none; has .path
+    |   |-- JournalBusy        another Router has it open
+    |   `-- JournalDamaged     it is not as it was written; nothing of it was changed
     |-- VenueError             something about one venue; has .venue
     |   |-- LoginRefused       the venue does not take our credentials: trying again won't help
     |   |-- VenueUnreachable   no connection, or no answer while logging in
@@ -30,7 +34,11 @@ __all__ = [
     "CancelRefused",
     "CannotExpress",
     "CannotList",
+    "ConfigError",
     "Garbled",
+    "JournalBusy",
+    "JournalDamaged",
+    "JournalError",
     "LoginRefused",
     "NotSent",
     "OutcomeError",
@@ -64,6 +72,31 @@ class RouterClosed(RouterError):
 
 class SwitchFired(RouterError):
     """A dead man's switch was fed after it had fired."""
+
+
+class ConfigError(RouterError, ValueError):
+    """The configuration has mistakes. mistakes: one sentence each, which names the key, the value unless it is secret, and the fix."""
+
+    def __init__(self, path: str, mistakes: Iterable[str]) -> None:
+        self.path, self.mistakes = path, tuple(mistakes)
+        super().__init__("\n".join(f"{path}: {mistake}" for mistake in self.mistakes))
+
+
+class JournalError(RouterError):
+    """The journal can't be used. path: its file. The text says what to do."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(f"journal {path}: {text}")
+        self.path = path
+        self.text = text
+
+
+class JournalBusy(JournalError):
+    """Another Router has the journal open: it has one writer at a time."""
+
+
+class JournalDamaged(JournalError):
+    """The journal's file is not as it was written. Nothing of it was changed."""
 
 
 class VenueError(RouterError):

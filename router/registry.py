@@ -27,6 +27,7 @@ __all__ = [
     "ADAPTERS",
     "DEMOS",
     "DISTRIBUTION",
+    "SECRET_NAME",
     "SIMULATORS",
     "AdapterClass",
     "Plugin",
@@ -46,11 +47,16 @@ DISTRIBUTION: Final = "venue-router"
 """The distribution that this module is in: what others bring are plug-ins."""
 
 MAX_WORDS: Final = 400  # of somebody else's error
-_SECRET = re.compile("KEY|SECRET|TOKEN|PASS|_PWD|MNEMONIC|SEED|JWT|CREDENTIAL|AUTH|PRIVATE|COOKIE", re.IGNORECASE)
+SECRET_NAME = re.compile("KEY|SECRET|TOKEN|PASS|_PWD|MNEMONIC|SEED|JWT|CREDENTIAL|AUTH|PRIVATE|COOKIE", re.IGNORECASE)
+"""What is called like this holds a secret."""
 
 
 class AdapterClass(Protocol):
-    """What an entry point of the group "router.adapters" names."""
+    """What an entry point of the group "router.adapters" names.
+
+    Its constructor's keyword arguments are a venue's keys in router.toml. Those in a ClassVar `secret_settings` (without one: those
+    that are called like a secret) are taken from there by reference only.
+    """
 
     declared: ClassVar[Spec]
     """The venue as data."""
@@ -130,7 +136,7 @@ def _line(text: str, environ: Mapping[str, str]) -> str:
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     """The values of variables that are named like secrets, and each line of them, since a repr joins lines differently."""
     for name, value in environ.items():
-        if _SECRET.search(name):
+        if SECRET_NAME.search(name):
             yield from (value, *value.splitlines())
 
 

@@ -12,6 +12,7 @@ from attrs import evolve
 from adapters.b2trader.codec import SPEC, B2TraderCodec
 from adapters.b2trader.tokens import renewal
 from router.bearer import TokenSource
+from router.redact import fingerprint
 from router.session import Session
 from router.urls import checked_url
 from router.venue import Budget, Renewal, Spec
@@ -37,6 +38,9 @@ class B2Trader(Session):
     declared: ClassVar[Spec] = SPEC
     """The venue as data, before any address was changed."""
 
+    secret_settings: ClassVar[frozenset[str]] = frozenset({"token", "offline_token"})
+    """The arguments that a configuration may only refer to."""
+
     def __init__(
         self,
         base_url: str,
@@ -58,6 +62,7 @@ class B2Trader(Session):
             offline_token=(offline_token or "").strip(),
         )
         super().__init__(codec, deadline=deadline, token=_source(token), share=share)
+        self.account = fingerprint(account_id)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -19,6 +19,7 @@ from router.errors import CannotExpress, CannotList, LoginRefused, TransportErro
 from router.link import Link
 from router.model import Order
 from router.operation import Operation
+from router.redact import fingerprint
 from router.report import OrdRejReason, Outcome
 from router.session import Session
 from router.venue import Answer, Budget, Effect, Frame, Reading, Spec, Via, Wire
@@ -56,6 +57,11 @@ class Ccxt(Session):
     declared: ClassVar[Spec] = SPEC
     """What any of them may have; `spec` is what this one has."""
 
+    secret_settings: ClassVar[frozenset[str]] = frozenset(
+        f"credentials.{name}" for name in building.CREDENTIALS if name not in building.PUBLIC
+    )
+    """The arguments that a configuration may only refer to."""
+
     def __init__(
         self,
         exchange: Any,
@@ -76,6 +82,7 @@ class Ccxt(Session):
         spec, markets = derive(self._caller, market_type, budget, quiet_period, client_order_ids=client_order_ids)
         self._signer = CcxtCodec(self._caller, spec, markets, client_order_ids=client_order_ids)
         super().__init__(self._signer, deadline=deadline, share=share)
+        self.account = fingerprint(str(found.id), str(found.uid)) if found.uid else ""  # a key may be replaced
         self._redact = Scrubber(self._signer.secrets(), lambda: tokens(found))
 
     @classmethod

@@ -11,6 +11,7 @@ from attrs import evolve
 from adapters.dmex.codec import SPEC, DmexCodec, OrderEncoder
 from adapters.dmex.signing import load_key
 from router.model import IdKind
+from router.redact import fingerprint
 from router.session import Session
 from router.urls import checked_url
 from router.venue import Budget, Spec
@@ -33,6 +34,9 @@ class Dmex(Session):
 
     declared: ClassVar[Spec] = SPEC
     """The venue as data, before any address was changed."""
+
+    secret_settings: ClassVar[frozenset[str]] = frozenset({"private_key", "password", "mnemonic"})
+    """The arguments that a configuration may only refer to."""
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Dmex(Session):
             DmexCodec(spec=spec, signer=signer, order_encoder=order_encoder), deadline=deadline, share=share
         )
         self.address = signer.address
+        self.account = fingerprint(signer.address)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

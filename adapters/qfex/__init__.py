@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 from attrs import evolve
 
 from adapters.qfex.codec import SPEC, QfexCodec
+from router.redact import fingerprint
 from router.session import Session
 from router.urls import checked_url
 from router.venue import Spec
@@ -33,6 +34,9 @@ class Qfex(Session):
 
     declared: ClassVar[Spec] = SPEC
     """The venue as data, before any address was changed."""
+
+    secret_settings: ClassVar[frozenset[str]] = frozenset({"secret_key", "jwt"})
+    """The arguments that a configuration may only refer to."""
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Qfex(Session):
             on_exit=on_exit,
         )
         super().__init__(codec, deadline=deadline, share=share)
+        self.account = fingerprint(account_id)  # a key is replaced now and then, and the account stays the same
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
