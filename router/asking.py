@@ -133,6 +133,11 @@ class Asker:
 
     # -- one order
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether a list was asked for in vain: the next answer may be its, and a look-up's would be taken for a whole list."""
+        return any(pending.abandoned for pending in self._outstanding)
+
     async def lookup(self, cancel: Cancel) -> Sequence[Execution] | None:
         """The rows that the venue shows for one address, () for none. None: it could not be asked."""
         wire = self._codec.lookup(cancel, time.time())
@@ -140,7 +145,7 @@ class Asker:
             return None
         try:
             async with self._reader.lane:
-                if self._ignores_lookups:
+                if self._ignores_lookups or self._is_behind:
                     return None
                 await self._turn(Lane.READ, wire)
                 answer = await self.ask(wire, LOOKUP_TIMEOUT)

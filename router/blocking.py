@@ -6,6 +6,7 @@ A loop of its own runs in one background thread; any thread may call.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -109,10 +110,25 @@ class Router:
     """`router.Router` for code without an event loop. Use it as a context manager."""
 
     def __init__(
-        self, venues: Mapping[str, Adapter], *, strict: bool = True, on_unknown: Literal["leave", "kill"] = "leave"
+        self,
+        venues: Mapping[str, Adapter],
+        *,
+        strict: bool = True,
+        on_unknown: Literal["leave", "kill"] = "leave",
+        journal: str | os.PathLike[str] | None = None,
+        durability: Literal["full", "process"] = "full",
     ) -> None:
-        self._router = core.Router(venues, strict=strict, on_unknown=on_unknown)
+        self._router = core.Router(venues, strict=strict, on_unknown=on_unknown, journal=journal, durability=durability)
         self._loop: _Loop | None = None
+
+    @classmethod
+    def from_config(
+        cls, path: str | os.PathLike[str], *, venues: Iterable[str] | None = None, journal: bool = True
+    ) -> Self:
+        """The Router that a router.toml describes; see router.Router.from_config."""
+        made = cls({})
+        made._router = core.Router.from_config(path, venues=venues, journal=journal)
+        return made
 
     def __repr__(self) -> str:
         return f"<blocking {self._router!r}>"
@@ -152,6 +168,13 @@ class Router:
             work.close()
             raise
         return loop.run(work)
+
+    def recovered(self) -> list[CancelReport | SubmitReport]:
+        """Wait until everything has been asked about that the journal left in doubt, and tell what became of it."""
+        loop = self._running
+        heard = loop.run(self._router.recovered())
+        kinds: dict[type[Any], type[Any]] = {report.CancelReport: CancelReport, report.SubmitReport: SubmitReport}
+        return [_blocking(kinds[type(each)], each, loop) for each in heard]
 
     def cancel(
         self,

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet, WeakValueDictionary
 
 from router.batch import CancelBatch, start_cancel
 from router.deadman import DeadMan
 from router.desk import Desk
-from router.errors import RouterClosed, UnknownVenue
+from router.errors import JournalError, RouterClosed, UnknownVenue
 from router.masscancel import MassCancel
 from router.massreport import Doubt, MassCancelReport, VenueCancelReport
 from router.model import Cancel, IdKind, Number, Order, optional_number
+from router.recovery import Recovery
 from router.replacing import replace_natively, replace_with_gap
 from router.report import CancelReport, Event, Health, OrderState, Replace, SubmitReport
 from router.venue import Adapter
+
+if TYPE_CHECKING:
+    from router.journal import Journal
 
 __all__ = ["CancelBatch", "EventStream", "Router", "Target"]
 
@@ -38,6 +43,11 @@ class Router:
     health(). on_unknown: "kill" cancels a submit in doubt by its client id when it is settled, where the venue can;
     "leave" only finds out. Use it as an async context manager: entering connects every venue and waits until each is ready, and
     raises LoginRefused or VenueUnreachable (an ExceptionGroup for several).
+
+    journal: a file, made where there is none, in which every command is written before or while it is sent, so that a new
+    Router knows what the last one left open; one Router at a time. None: nothing outlives the process. durability: "full"
+    survives a power cut, "process" the end of the process. Opening it raises JournalBusy, JournalDamaged or JournalError; with
+    strict=False the Router opens without it: cancels go (their reports say journaled=False), submits are NOT_SENT.
     """
 
     def __init__(
@@ -46,16 +56,51 @@ class Router:
         *,
         strict: bool = True,
         on_unknown: Literal["leave", "kill"] = "leave",
+        journal: str | os.PathLike[str] | None = None,
+        durability: Literal["full", "process"] = "full",
     ) -> None:
         if on_unknown not in {"leave", "kill"}:
             raise ValueError(f"on_unknown was {on_unknown!r}; it is 'leave' or 'kill'")
+        if durability not in {"full", "process"}:
+            raise ValueError(f"durability was {durability!r}; it is 'full' or 'process'")
         self._strict = strict
+        self._journal = _journal(journal, durability)
+        self.journal_error: JournalError | None = None
+        """Why the journal could not be opened, where strict=False went on without it."""
+        self._recoveries: list[Recovery] = []
+        self._recovering: asyncio.Future[Any] | None = None
         self._streams: WeakSet[EventStream] = WeakSet()
         self._switches: set[DeadMan] = set()
-        kill = on_unknown == "kill"
-        self._desks = {name: Desk(name, adapter, self._publish, kill=kill) for name, adapter in venues.items()}
+        self._venues, self._kill = dict(venues), on_unknown == "kill"
+        self._desks = self._new_desks()
         self._submitted: WeakValueDictionary[int, Order] = WeakValueDictionary()
         self._is_open = self._was_closed = False
+
+    def _new_desks(self) -> dict[str, Desk]:
+        return {
+            name: Desk(name, adapter, self._publish, journal=self._journal, kill=self._kill)
+            for name, adapter in self._venues.items()
+        }
+
+    @classmethod
+    def from_config(
+        cls, path: str | os.PathLike[str], *, venues: Iterable[str] | None = None, journal: bool = True
+    ) -> Self:
+        """The Router that a router.toml describes; docs/configuration.md has its keys.
+
+        venues: only these; the others' secrets are not even looked for. journal: False leaves the file's journal alone.
+        Raises ConfigError with all its mistakes, or UnknownVenue.
+        """
+        from router import config  # noqa: PLC0415 - of use here alone
+
+        found = config.load(path)
+        return cls(
+            found.adapters(venues),
+            strict=found.strict,
+            on_unknown=found.on_unknown,
+            journal=found.journal if journal else None,
+            durability=found.durability,
+        )
 
     def __repr__(self) -> str:
         return f"<Router {', '.join(self._desks) or 'without venues'}{'' if self._is_open else ', closed'}>"
@@ -72,8 +117,12 @@ class Router:
         await self.close()
 
     async def open(self) -> None:
-        """Connect every venue. Raises LoginRefused or VenueUnreachable; several of them in an ExceptionGroup."""
+        """Connect every venue. Raises LoginRefused or VenueUnreachable; several of them in an ExceptionGroup.
+
+        With a journal: open that first, and begin to ask about what it left in doubt; recovered() waits for the answers.
+        """
         try:
+            await self._open_journal()
             openings = (desk.open(strict=self._strict) for desk in self._desks.values())
             results = await asyncio.gather(*openings, return_exceptions=True)
             _raise_failures([result for result in results if result is not None])
@@ -81,12 +130,57 @@ class Router:
             await self.close()
             raise
         self._is_open, self._was_closed = True, False
+        self._recovering = asyncio.gather(*(recovery.run() for recovery in self._recoveries))
+
+    async def _open_journal(self) -> None:
+        """Read it into the ledgers before anything can happen to an order."""
+        self.journal_error, self._recoveries = None, []
+        if self._journal is None:
+            return
+        try:
+            await self._begin_anew(self._journal)
+        except JournalError as error:
+            self.journal_error = error
+            if self._strict:
+                raise
+            await self._journal.close()
+            self._journal.fault = str(error)
+            log.warning("%s; going on without it: submits will not be sent", error)
+
+    async def _begin_anew(self, journal: Journal) -> None:
+        """What the journal says is what is known: it may have been written by others since this Router was last open."""
+        found = await journal.open()
+        desks = self._new_desks()
+        self._recoveries = [Recovery(desk, found, str(journal.path)) for desk in desks.values()]
+        self._desks = desks
+        for venue in sorted({each.venue for each in found} - set(desks)):
+            log.warning(
+                "journal %s: it has open orders or doubts of %s, which this Router does not have", journal.path, venue
+            )
+
+    async def recovered(self) -> list[CancelReport | SubmitReport]:
+        """Wait until everything has been asked about that the journal left in doubt, and tell what became of it.
+
+        A report that is UNKNOWN still is of something that nothing could tell: `router settle` takes an operator's word for it.
+        Until then submits wait, up to their deadlines; cancels don't. [] where nothing was in doubt.
+        """
+        if self._recovering is not None:
+            await asyncio.wait([self._recovering])
+        return [report for recovery in self._recoveries for report in recovery.reports]
 
     async def close(self) -> None:
         """Disconnect. Whoever still waits is told what is known."""
         await asyncio.gather(*(switch.close() for switch in list(self._switches)))  # what fires needs the venues
         self._is_open, self._was_closed = False, True
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
+            self._recovering = None
         await asyncio.gather(*(desk.close() for desk in self._desks.values()))
+        if self._journal is not None:
+            await self._journal.close()
+        for desk in self._desks.values():
+            desk.scribe.close()
         for stream in list(self._streams):
             stream.end()
 
@@ -269,6 +363,14 @@ def _part(desk: Desk, result: VenueCancelReport | BaseException) -> VenueCancelR
         return result
     log.error("%s: a mistake of ours in cancel_all", desk.name, exc_info=result)
     return VenueCancelReport(venue=desk.name, doubts=(Doubt(text=f"cancel_all broke off: {type(result).__name__}"),))
+
+
+def _journal(path: str | os.PathLike[str] | None, durability: Literal["full", "process"]) -> Journal | None:
+    if path is None:
+        return None
+    from router.journal import Journal  # noqa: PLC0415 - SQLite is imported by those who keep a journal
+
+    return Journal(path, durability)
 
 
 def _raise_failures(failures: list[BaseException]) -> None:

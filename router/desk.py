@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, ref
 
 from attrs import evolve
@@ -35,13 +35,18 @@ from router.report import (
     Replace,
     SubmitReport,
 )
+from router.scribe import Scribe
 from router.settling import CLIENT_KINDS, Settler, carries
 from router.sticky import Sticky
-from router.venue import Adapter, Answer, Execution, Reading
+from router.venue import Adapter, Answer, Execution, Intent, Reading
+
+if TYPE_CHECKING:
+    from router.journal import Journal
 
 __all__ = ["Desk"]
 
 MOST_DOUBTS = 1000
+HELD_UP = "what was in doubt when the last run ended is still being asked about, and nothing new is placed before"
 GATED = "cancel_all is under way, and nothing new is placed until it ends"
 
 
@@ -57,14 +62,27 @@ class _Submitted:
 
 
 class Desk:
-    """One venue of a Router. publish: takes each Event of the venue's orders; kill: unknown submits are to be cancelled."""
+    """One venue of a Router. publish: takes each Event of the venue's orders; journal: where commands are written, if
+    anywhere; kill: unknown submits are to be cancelled.
+    """
 
-    def __init__(self, name: str, adapter: Adapter, publish: Callable[[Event], None], *, kill: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        adapter: Adapter,
+        publish: Callable[[Event], None],
+        *,
+        journal: Journal | None = None,
+        kill: bool = False,
+    ) -> None:
         self.name = name
         self.adapter = adapter
         self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades, kinds=adapter.spec.cancel_kinds)
         self._publish = publish
         self._kill = kill
+        self.scribe = Scribe(name, journal, adapter.account, asked=bool(adapter.spec.lists))
+        self.held_up: list[Operation] | None = None
+        """Submits that wait until what a journal left in doubt has been asked about; None: nothing waits for that."""
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
         self._submitted: dict[int, _Submitted] = {}
         self._placing: dict[Entry, Operation] = {}
@@ -91,7 +109,10 @@ class Desk:
 
     async def close(self) -> None:
         self.is_closed = True
+        self.scribe.end()
         await self._settler.close()
+        for operation in self.held_up or ():
+            operation.fail("the Router was closed")
         await self.adapter.close()
 
     # -- cancels
@@ -148,7 +169,7 @@ class Desk:
     def _start(self, operation: Operation, command: Cancel) -> None:
         """Send a cancel; whatever else is under way under its address may be executed instead."""
         running = self._cancels.get(command)
-        if running is not None and running is not operation and running.phase is Phase.WRITTEN:
+        if running is not None and running is not operation and running.attempts and running.phase is not Phase.DONE:
             running.repeated = operation.repeated = True
         operation.command = command
         self._cancels[command] = operation
@@ -177,6 +198,7 @@ class Desk:
             return self._refuse(operation, due, text)
         future = self._join(operation, due)
         self._sticky.hold(operation, entry)
+        self.scribe.hold(operation, entry)
         placer = self._placing.get(entry)
         if placer is None or placer in self._doubts or not placer.is_awaited:
             self._unstick(entry)
@@ -298,6 +320,36 @@ class Desk:
         )
         self.apply(ended, asked=True)
 
+    # -- what an earlier run of the process left in doubt
+
+    def resume_submit(self, operation: Operation, entry: Entry) -> Operation:
+        """A submit that may have been executed: its order is in the ledger."""
+        assert isinstance(operation.command, Order)  # noqa: S101 - see the name
+        known = self._submitted[id(operation.command)] = _Submitted(operation.command, self._submitted)
+        known.entry = ref(entry)
+        operation.subject = entry
+        self._placing[entry] = operation
+        self._doubts[operation] = None
+        return operation
+
+    def resume_replace(self, operation: Operation, entry: Entry) -> Operation:
+        """A replace that may have been executed."""
+        operation.subject = self._replacing[operation] = entry
+        self._doubts[operation] = None
+        return operation
+
+    def resume_cancel(self, operation: Operation) -> None:
+        """A cancel that may have been executed."""
+        assert isinstance(operation.command, Cancel)  # noqa: S101 - see the name
+        self._cancels[operation.command] = operation
+        self._mark(operation.command, asked=True)
+        self._doubts[operation] = None
+
+    def resume_held(self, operation: Operation, entry: Entry) -> None:
+        """A cancel that waited for its order's id."""
+        operation.subject = entry
+        self._sticky.hold(operation, entry)
+
     # -- cancel_all's gate
 
     def gate(self, symbol: str | None) -> list[Operation]:
@@ -334,9 +386,17 @@ class Desk:
 
     async def settle(self, operation: Operation, timeout: float | None) -> CancelReport | SubmitReport:
         """Find out what became of a command in doubt, as its report's settled() does."""
+        until = None if timeout is None else asyncio.get_running_loop().time() + timeout
         if self._kill and isinstance(operation.command, Order):
             self.cancel_order(operation.command, timeout)
-        return self.dress(operation, await self._settler.settle(operation, timeout))
+        reply = await self._settler.settle(operation, timeout)
+        if reply.outcome is not Outcome.UNKNOWN:
+            await self.scribe.kept(operation, None if until is None else until - asyncio.get_running_loop().time())
+        return self.dress(operation, reply)
+
+    def told(self, operation: Operation) -> CancelReport | SubmitReport:
+        """Its report as things stand."""
+        return self.dress(operation, operation.reply or operation.unknown(self._settler.verdict(operation)))
 
     def is_cancelling(self, entry: Entry) -> bool:
         """Whether a cancel of this order by its id is under way."""
@@ -374,7 +434,9 @@ class Desk:
 
     def health(self) -> Health:
         doubts = sum(operation.phase is not Phase.DONE for operation in self._doubts)
-        return evolve(self.adapter.health(), unknown=doubts)
+        health = self.adapter.health()
+        warnings = [health.warning, "" if self.held_up is None else HELD_UP, self.scribe.fault]
+        return evolve(health, unknown=doubts, warning="; ".join(filter(None, warnings)))
 
     def canonical(self, cancel: Cancel) -> Cancel:
         """The same address in the venue's one spelling of the id."""
@@ -386,8 +448,28 @@ class Desk:
 
     def _send(self, operation: Operation, due: float) -> asyncio.Future[Any]:
         future = operation.join(due)
-        self.adapter.send(operation)
+        if self.held_up is None:
+            self.adapter.send(operation)
+        else:
+            operation.waits_for = f"{self.name}: {HELD_UP}"
+            self.held_up.append(operation)
+            self.adapter.watch(operation)
         return future
+
+    @property
+    def obstacle(self) -> str:
+        """Why a new order would not be placed at once, or ever."""
+        return HELD_UP if self.held_up is not None else self.scribe.fault
+
+    def let_go(self) -> None:
+        """Nothing holds submits up any more."""
+        held, self.held_up = self.held_up or [], None
+        for operation in held:
+            if operation.is_wanted:
+                operation.waits_for = ""
+                self.adapter.send(operation)
+            else:
+                operation.fail(operation.waits_for)
 
     def _refuse(self, operation: Operation, due: float, text: str) -> asyncio.Future[Any]:
         future = operation.join(due)
@@ -420,9 +502,15 @@ class Desk:
         self._reconsider_soon()
         return fits
 
+    def intend(self, operation: Operation, intent: Intent, go: Callable[[], None]) -> None:
+        order = operation.command
+        namesakes = self.ledger.named(order.client_order_id) if isinstance(order, Order) else ()
+        self.scribe.intend(operation, intent, go, namesakes)
+
     def apply(self, execution: Execution, *, asked: bool, listed: bool = False) -> None:
         event = self.ledger.apply(execution, time.time(), asked=asked, listed=listed)
         if event is not None:
+            self.scribe.happened(event, self.ledger.find(execution.order_id), execution.side)
             self._publish(event)
             for watcher in self.watchers:
                 watcher(event)
@@ -433,10 +521,12 @@ class Desk:
             self._reconsider_soon()
         else:
             self._settler.answered(operation, answer, raw)
+        self.scribe.answered(operation, answer, raw)
 
     def lost(self, operation: Operation) -> None:
         operation.lost = asyncio.get_running_loop().time()
         operation.note("the connection was lost before the answer")
+        self.scribe.lost(operation)
         self._doubt(operation)
 
     def gap(self) -> None:
@@ -474,6 +564,12 @@ class Desk:
 
     # -- Owner: what the callers hear
 
+    def wrote(self, operation: Operation) -> None:
+        self.scribe.sent(operation)
+
+    def may_tell(self, operation: Operation) -> bool:
+        return self.scribe.may_tell(operation)
+
     def _doubt(self, operation: Operation) -> None:
         """Remember what is in doubt, whoever has its report; the oldest go when there are too many."""
         self._doubts[operation] = None
@@ -482,6 +578,10 @@ class Desk:
 
     def closed(self, operation: Operation, reply: Reply) -> None:
         self._doubts.pop(operation, None)
+        self._close(operation, reply)
+        self.scribe.closed(operation, reply)
+
+    def _close(self, operation: Operation, reply: Reply) -> None:
         if isinstance(operation.command, Cancel):
             if reply.outcome is not Outcome.CONFIRMED:
                 self._mark(operation.command, asked=False)
@@ -508,11 +608,13 @@ class Desk:
     def dress(self, operation: Operation, reply: Reply) -> CancelReport | SubmitReport:
         if reply.outcome is Outcome.UNKNOWN and operation.phase is not Phase.DONE:
             self._doubt(operation)
+            self.scribe.unknown(operation, reply)
+        kept, settle = self.scribe.is_kept(operation), self._settle(operation, reply)
         if isinstance(operation.command, Cancel):
-            return cancel_report(operation, operation.command, reply, self.ledger, self._settle(operation, reply))
+            return cancel_report(operation, operation.command, reply, self.ledger, settle, journaled=kept)
         if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):
             self._unstick(operation.subject)
-        return submit_report(operation, reply, self._settle(operation, reply))
+        return submit_report(operation, reply, settle, journaled=kept)
 
     def _settle(self, operation: Operation, reply: Reply) -> Callable[[float | None], Awaitable[Any]] | None:
         return partial(self.settle, operation) if reply.outcome is Outcome.UNKNOWN else None

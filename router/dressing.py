@@ -16,7 +16,13 @@ Settle = Callable[[float | None], Awaitable[Any]]
 
 
 def cancel_report(
-    operation: Operation, command: Cancel, reply: Reply, ledger: Ledger, settle: Settle | None
+    operation: Operation,
+    command: Cancel,
+    reply: Reply,
+    ledger: Ledger,
+    settle: Settle | None,
+    *,
+    journaled: bool | None = None,
 ) -> CancelReport:
     """The answer to a cancel."""
     orders = _orders(operation, command, reply, ledger)
@@ -31,6 +37,7 @@ def cancel_report(
         origin=reply.origin,
         sent_at=operation.sent_at,
         answered_at=reply.answered_at,
+        journaled=journaled,
         frame=reply.raw,
         settle=settle,
     )
@@ -49,7 +56,9 @@ def _orders(operation: Operation, command: Cancel, reply: Reply, ledger: Ledger)
     return tuple(entry.state for entry in found if entry is not None)
 
 
-def submit_report(operation: Operation, reply: Reply, settle: Settle | None) -> SubmitReport:
+def submit_report(
+    operation: Operation, reply: Reply, settle: Settle | None, *, journaled: bool | None = None
+) -> SubmitReport:
     """The answer to a submit or a replace."""
     entry = operation.subject if isinstance(operation.subject, Entry) else None
     state = entry.state if entry is not None else None
@@ -63,6 +72,7 @@ def submit_report(operation: Operation, reply: Reply, settle: Settle | None) -> 
         origin=reply.origin,
         sent_at=operation.sent_at,
         answered_at=reply.answered_at,
+        journaled=journaled,
         frame=reply.raw,
         order_id=(state.order_id if state else None) or reply.order_id,
         kind=state.kind if state else reply.kind,

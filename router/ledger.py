@@ -85,6 +85,10 @@ class Entry:
     """What was submitted, if it was submitted here."""
     since: float = 0.0
     """The wall time at which it was."""
+    minted: bool = False
+    """Whether its client id was made by this library, so that no other order has it."""
+    op: str = ""
+    """The journal's name of the submit; "" where it is in none."""
     cancels: int = 0
     """How often somebody here has asked to cancel it by the venue's id."""
 
@@ -156,8 +160,20 @@ class Ledger:
             own=True,
         )
         entry = Entry(state, from_start=self._tells_trades, order=order, since=now, born=next(self._born))
+        entry.minted = is_minted(order.client_order_id) and order.client_order_id not in self._by_client
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         return entry
+
+    def restore(self, entry: Entry) -> None:
+        """An order that was known when the last run ended. What has been traded since is not."""
+        entry.born = next(self._born)
+        entry.ids |= entry.former
+        if entry.state.order_id is not None:
+            entry.ids.add(entry.state.order_id)
+        for order_id in entry.ids:
+            self._by_id[order_id] = entry
+        if entry.state.client_order_id is not None:
+            self._by_client.setdefault(entry.state.client_order_id, []).append(entry)
 
     def forget(self, entry: Entry) -> None:
         """The order was not placed: nothing was sent, or the venue refused it."""
@@ -270,13 +286,17 @@ class Ledger:
         entry.ids.add(order_id)
 
     def _unbound(self, execution: Execution) -> Entry | None:
-        """Our oldest order with this client id that has no id of the venue's yet."""
-        for entry in self._by_client.get(execution.client_order_id or "", ()):
-            if _is_older(execution, entry):
-                continue
-            if entry.is_live and entry.state.order_id is None and _fits(entry.state, execution):
-                return entry
-        return None
+        """Our oldest order with this client id that has no id of the venue's yet; of several, one with this price."""
+        found = [
+            entry
+            for entry in self._by_client.get(execution.client_order_id or "", ())
+            if entry.is_live
+            and entry.state.order_id is None
+            and _fits(entry.state, execution)
+            and not _is_older(execution, entry)
+        ]
+        same = [entry for entry in found if entry.state.price == execution.price] if len(found) > 1 else []
+        return next(iter(same or found), None)
 
     def _trade(self, entry: Entry, execution: Execution) -> bool:
         if execution.trade_id is None or execution.last_quantity is None:
@@ -371,7 +391,7 @@ class Ledger:
 
 def _is_older(execution: Execution, entry: Entry) -> bool:
     """Whether what is shown happened before ours was sent: a client id that the caller chose may have been used before."""
-    if entry.order is None or execution.at is None or is_minted(entry.order.client_order_id):
+    if entry.order is None or execution.at is None or entry.minted:
         return False
     return execution.at.timestamp() < entry.since - CLOCKS_DIFFER
 

@@ -24,6 +24,7 @@ from router.errors import CannotExpress, Garbled, TransportError, VenueError
 from router.massreport import VenueCancelReport
 from router.model import Cancel, IdKind
 from router.report import CancelReport, OrderState, Outcome
+from router.scribe import Mass
 from router.tally import Tally
 from router.venue import Reading
 
@@ -50,22 +51,38 @@ class MassCancel:
         self._patience = min(LONGEST_PATIENCE, max(SHORTEST, (due - _now()) / 8))
         self._acted = 0.0
         self._native_given = False
+        self._written: Mass | None = None
 
     async def run(self) -> VenueCancelReport:
         """Do it, and tell."""
         self._desk.gate(self._symbol)
         self._desk.watchers.append(self._tally.event)
+        self._written = self._desk.scribe.begin(self._symbol, own=self._own, targets=self._targets())
         try:
             async with asyncio.timeout_at(self._due):
                 await (self._until_empty() if self._desk.adapter.spec.lists else self._until_told())
         except TimeoutError:
             pass
+        except BaseException:
+            self._end(proven=False, text="broken off")
+            raise
         finally:
             self._desk.watchers.remove(self._tally.event)
             self._desk.ungate(self._symbol)
             for task in [*self._settling.values(), *filter(None, [self._reading])]:
                 task.cancel()
-        return self._tally.report()
+        report = self._tally.report()
+        self._end(proven=report.no_open_orders, text=str(report))
+        return report
+
+    def _end(self, *, proven: bool, text: str) -> None:
+        if self._written is not None:
+            self._written.ended(proven=proven, text=text)
+
+    def _targets(self) -> list[str]:
+        """What is known to be open in scope."""
+        live = self._desk.ledger.live()
+        return [state.order_id for state in live if state.order_id is not None and self._tally.covers(state)]
 
     # -- where the venue can list
 
@@ -127,6 +144,8 @@ class MassCancel:
             return False
         self._native_given = True
         self._tally.expect_all()
+        if self._written is not None:
+            self._written.native(self._targets())
         try:
             answer = await self._desk.adapter.cancel_all(self._patience)
         except TransportError as error:

@@ -32,7 +32,7 @@ class Doubt:
 @frozen(kw_only=True)
 class VenueCancelReport:
     """One venue's part. no_open_orders: the venue showed twice, freshly, that nothing in scope is open, and nothing is in
-    doubt; False is "not proven".
+    doubt; False is "not proven". journaled: as in a CancelReport; False where it is of one of the cancels.
     """
 
     venue: str
@@ -40,6 +40,10 @@ class VenueCancelReport:
     not_affected: tuple[NotAffected, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     no_open_orders: bool = False
+    journaled: bool | None = None
+
+    def __str__(self) -> str:
+        return _line(self)
 
 
 @frozen(kw_only=True)
@@ -72,11 +76,17 @@ class MassCancelReport:
         """Whether every venue has shown that nothing in scope is open. False is "not proven"."""
         return bool(self.venues) and all(each.no_open_orders for each in self.venues.values())
 
+    @property
+    def journaled(self) -> bool | None:
+        """Whether the journal will remember all of it after a crash; None without a journal."""
+        told = {each.journaled for each in self.venues.values()} - {None}
+        return None if not told else all(told)
+
     def __bool__(self) -> NoReturn:
         raise TypeError("a report is neither true nor false: look at .no_open_orders")
 
     def __str__(self) -> str:
-        return "; ".join(map(_line, self.venues.values())) or "no venue"
+        return "; ".join(map(str, self.venues.values())) or "no venue"
 
 
 def _line(part: VenueCancelReport) -> str:

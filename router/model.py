@@ -30,6 +30,7 @@ __all__ = [
     "mint_client_order_id",
     "optional_number",
     "plain",
+    "process_prefix",
 ]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -98,9 +99,14 @@ def mint_client_order_id() -> str:
     return f"{_prefix}{next(_counter):016d}"
 
 
+def process_prefix() -> str:
+    """What the ids begin with that this process makes."""
+    return _prefix
+
+
 def is_minted(client_order_id: str) -> bool:
     """Whether this process made it, so that no other order has it."""
-    return client_order_id.startswith(_prefix)
+    return len(client_order_id) == 32 and client_order_id.startswith(_prefix) and client_order_id[16:].isdigit()
 
 
 def _new_prefix() -> None:

@@ -8,6 +8,7 @@ Rules:
 3. The first final reply ends it (DONE) and is told to all: to those who wait, and to those who were told UNKNOWN and
    await the settlement. Later replies change nothing.
 4. A caller who goes away (a cancelled task) takes nothing with it: each caller has a future of its own.
+5. Where a journal is kept, a reply is owed until the owner lets it be told, but not beyond the caller's deadline.
 """
 
 from __future__ import annotations
@@ -59,8 +60,14 @@ class Owner(Protocol):
     def dress(self, operation: Operation, reply: Reply) -> Any:
         """The reply as a report for the callers."""
 
+    def wrote(self, operation: Operation) -> None:
+        """An attempt is being written."""
+
     def closed(self, operation: Operation, reply: Reply) -> None:
         """The operation has its final reply, which no caller has heard of yet."""
+
+    def may_tell(self, operation: Operation) -> bool:
+        """Whether callers may be told now. If not, the owner calls pay() when they may, and expire() at their deadlines."""
 
 
 @define(eq=False)
@@ -119,6 +126,14 @@ class Operation:
     reply: Reply | None = None
     release: Callable[[], None] | None = None
     """Called once when it is done, for the adapter to let go of it."""
+    id: str = ""
+    """Its name in the journal; "" where it is in none."""
+    page: int = 0
+    """The journal's entry that must survive before its callers are told; 0 where there is none."""
+    doubted: bool = False
+    """The journal says that it is UNKNOWN."""
+    _owed: Reply | None = None
+    """What callers wait for that are not to be told yet (rule 5)."""
     _callers: list[_Caller] = field(factory=list)
     _observers: list[asyncio.Future[Reply]] = field(factory=list)
 
@@ -127,7 +142,7 @@ class Operation:
     def join(self, deadline: float) -> asyncio.Future[Any]:
         """A future of the report, which comes at `deadline` (monotonic) at the latest."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self.reply is not None:
+        if self.reply is not None and self._owed is None:
             future.set_result(self.owner.dress(self, self.reply))
         else:
             self._callers.append(_Caller(deadline, future))
@@ -167,6 +182,7 @@ class Operation:
         self.attempts += 1
         if self.sent_at is None:
             self.sent_at = datetime.now(UTC)
+        self.owner.wrote(self)
 
     def unwritten(self, why: str) -> None:
         """The venue says that the attempt was not executed: it may be attempted again."""
@@ -177,11 +193,11 @@ class Operation:
 
     def expire(self, now: float) -> None:
         """Tell every caller whose deadline has come."""
-        if self.phase is Phase.DONE:
-            return
         due = [caller for caller in self._callers if caller.deadline <= now and not caller.future.done()]
         if due:
-            self._tell(due, self._overdue())
+            self._tell(due, self._owed or self.reply or self._overdue(), late=True)
+        if self.phase is Phase.DONE:
+            return
         if self.phase is Phase.HELD and not self.is_wanted:
             self.finish(self._overdue())
 
@@ -252,8 +268,18 @@ class Operation:
         """Certain not to have been executed: the venue said so, or nothing was sent."""
         return Reply(outcome=Outcome.REFUSED if self.declines else Outcome.NOT_SENT, text=text)
 
-    def _tell(self, callers: list[_Caller], reply: Reply) -> None:
+    def pay(self) -> None:
+        """What is owed may be told now."""
+        reply, self._owed = self._owed, None
+        if reply is not None:
+            self._tell(self._callers, reply, late=True)
+
+    def _tell(self, callers: list[_Caller], reply: Reply, *, late: bool = False) -> None:
+        """late: whether or not the journal has it."""
         waiting = [caller for caller in callers if not caller.future.done()]
+        if waiting and not (late or reply.outcome is Outcome.NOT_SENT or self.owner.may_tell(self)):
+            self._owed = reply
+            return
         if waiting:
             report = self.owner.dress(self, reply)
             for caller in waiting:

@@ -48,17 +48,25 @@ async def replace_with_gap(desk: Desk, replace: Replace, deadline: float | None)
     renewed(entry.order, replace, entry.order.quantity)  # a mistake in the new terms is told before anything is sent
     if desk.is_gated(entry.state.symbol):
         return await desk.submit(renewed(entry.order, replace, entry.order.quantity), deadline)
-    if entry.state.kind is IdKind.TWAP:
-        text = f"{desk.name}: what a TWAP has placed may still rest, so what is left of it is not known"
-        return _report(replace, entry, Outcome.NOT_SENT, text)
-    if entry in desk.gaps or desk.is_cancelling(entry):
-        text = f"{desk.name}: a cancel or another replace of it is under way"
-        return _report(replace, entry, Outcome.NOT_SENT, text)
+    why = _why_no_gap(desk, entry)
+    if why:
+        return _report(replace, entry, Outcome.NOT_SENT, f"{desk.name}: {why}")
     desk.gaps[entry] = entry.state.symbol
     try:
         return await _cancel_and_place(desk, replace, entry, deadline)
     finally:
         del desk.gaps[entry]
+
+
+def _why_no_gap(desk: Desk, entry: Entry) -> str:
+    """Why the old order is not even cancelled, or ""."""
+    if desk.obstacle:  # or the old order would be gone, and no new one placed
+        return desk.obstacle
+    if entry.state.kind is IdKind.TWAP:
+        return "what a TWAP has placed may still rest, so what is left of it is not known"
+    if entry in desk.gaps or desk.is_cancelling(entry):
+        return "a cancel or another replace of it is under way"
+    return ""
 
 
 async def _cancel_and_place(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
@@ -94,10 +102,11 @@ async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) ->
 
 async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
     """One command that puts a new order in the old one's place."""
-    if entry.order is None or entry.state.order_id is None:
-        return _report(
-            replace, entry, Outcome.NOT_SENT, f"{desk.name}: its terms are not known: it was not placed here"
-        )
+    if entry.order is None or entry.state.order_id is None or desk.obstacle:
+        why = (
+            desk.obstacle or "its terms are not known: it was not placed here"
+        )  # what is filled is read just before: no wait
+        return _report(replace, entry, Outcome.NOT_SENT, f"{desk.name}: {why}")
     due = asyncio.get_running_loop().time() + (desk.adapter.deadline if deadline is None else deadline)
     unread = await _read(desk, due)
     if unread:

@@ -167,7 +167,11 @@ def _address(venue: str, order_id: str | None, kind: IdKind, client_id: str | No
 
 @frozen(kw_only=True)
 class _Report:
-    """What all reports share. `settle` is how the Router goes on learning; None once the outcome is final."""
+    """What all reports share. `settle` is how the Router goes on learning; None once the outcome is final.
+
+    journaled: whether the journal will remember this after a crash. False: it will not, because the disk is full, broken or
+    slow; the command was sent all the same if it is a cancel. None: there is no journal, or nothing was sent.
+    """
 
     outcome: Outcome
     status: OrdStatus | None = None
@@ -175,6 +179,7 @@ class _Report:
     origin: Origin = Origin.CLIENT
     sent_at: datetime | None = None
     answered_at: datetime | None = None
+    journaled: bool | None = None
     frame: Sealed | None = field(default=None, repr=False, eq=False)
     settle: Callable[[float | None], Awaitable[Any]] | None = field(default=None, repr=False, eq=False)
 

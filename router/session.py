@@ -32,7 +32,7 @@ from router.exchange import Exchange
 from router.link import Link
 from router.matching import Outstanding, Pending
 from router.model import Cancel, Order
-from router.operation import Operation, Phase, Reply
+from router.operation import Operation, Phase
 from router.outbox import Outbox, lane_of
 from router.pacing import Lane, Pacer
 from router.redact import Redactor, Sealed
@@ -44,6 +44,7 @@ from router.venue import (
     Effect,
     Execution,
     Frame,
+    Intent,
     Item,
     Listener,
     Reading,
@@ -76,6 +77,8 @@ class Session:
 
     _name = ""
     _link: Link | None = None
+    account = ""
+    """Whose orders these are: set by adapters that know it."""
 
     def __init__(
         self,
@@ -200,7 +203,7 @@ class Session:
         since = asyncio.get_running_loop().time()
         while self._link is not None and not self._link.is_gone:
             try:
-                self._listener.resync(await self._asker.sync(since))
+                self._listener.resync(self._readable(await self._asker.sync(since)))
             except ReadFailed as error:
                 self._link.last_error = error.text
                 log.warning("%s", error)
@@ -224,16 +227,24 @@ class Session:
         try:
             wire = self._codec.encode(operation.command, time.time())
         except CannotExpress as error:
-            operation.finish(Reply(outcome=Outcome.NOT_SENT, text=self._redact(str(error))))
+            operation.fail(self._redact(str(error)))
             return
         except Exception:  # an encoder of the user's may raise anything; nothing of it was sent
             log.exception("%s: the command could not be encoded", self._name)
-            operation.finish(Reply(outcome=Outcome.NOT_SENT, text=f"{self._name}: the command could not be encoded"))
+            operation.fail(f"{self._name}: the command could not be encoded")
             return
         if wire.order_id is not None:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
         operation.release = lambda: self._release(operation)
         self.watch(operation)
+        if self._link is None or self._link.state is SessionState.FATAL:
+            operation.fail(self._not_connected())
+        else:
+            intent = Intent(effect=wire.effect, frame=Sealed(_said(wire), self._redact), nonce=wire.nonce)
+            self._listener.intend(operation, intent, lambda: self._queue(operation, wire))
+
+    def _queue(self, operation: Operation, wire: Wire) -> None:
+        """It may leave, as soon as the connection and the pace allow it."""
         if self._link is None or self._link.state is SessionState.FATAL:
             operation.fail(self._not_connected())
         else:
@@ -312,13 +323,16 @@ class Session:
     async def read(self, since: float) -> Reading:
         if self._link is None:
             raise ReadFailed(self._name, self._not_connected())
-        return await self._asker.read(since)
+        return self._readable(await self._asker.read(since))
 
     async def lookup(self, cancel: Cancel) -> tuple[Execution, ...] | None:
         rows = None if self._link is None else await self._asker.lookup(cancel)
-        for row in rows or ():
+        if rows is None:
+            return None
+        shown = tuple(map(self._shown, rows))
+        for row in shown:
             self._listener.apply(row, asked=False)
-        return None if rows is None else tuple(rows)
+        return shown
 
     async def cancel_all(self, timeout: float) -> Answer:
         if self._link is None:
@@ -352,11 +366,22 @@ class Session:
         asked = any(isinstance(operation.command, Cancel) for operation in operations)
         for item in items:
             if isinstance(item, Execution):
-                self._listener.apply(item, asked=asked)
+                self._listener.apply(self._shown(item), asked=asked)
             elif isinstance(item, Renewal):
                 self._renewed(item)
         for pending, answer in matched:
             self._settle(pending, answer, frame)
+
+    def _readable(self, reading: Reading) -> Reading:
+        """The same without a secret in its rows; the very same where there is none, since a reading is known by itself."""
+        rows = tuple(map(self._shown, reading.rows))
+        same = all(shown is row for shown, row in zip(rows, reading.rows, strict=True))
+        return reading if same else evolve(reading, rows=rows)
+
+    def _shown(self, execution: Execution) -> Execution:
+        """The same without a secret in its text."""
+        text = self._redact.word(execution.text)[:MAX_TEXT]
+        return execution if text == execution.text else evolve(execution, text=text)
 
     def _fits(self, pending: Pending, answer: Answer | Snapshot, items: Sequence[Item]) -> bool:
         """Whether the order that an answer names, and that the frame may show, can be the one that was asked about."""
@@ -408,7 +433,7 @@ class Session:
         if answer.retry is not None and operation.phase is Phase.WRITTEN and self._retry(operation, wire, answer):
             return
         if answer.then is not None:
-            operation.note(answer.text)
+            operation.note(self._redact.word(answer.text)[:MAX_TEXT])
             operation.acknowledged = True
             self._continue(operation, answer.then)
             return
@@ -500,6 +525,13 @@ class Session:
             return ""
         tense = "expired" if expires <= datetime.now(UTC) else "expires"
         return f"the token {tense} at {expires:%Y-%m-%d %H:%M:%S} UTC and cannot be renewed"
+
+
+def _said(wire: Wire) -> bytes:
+    """What a wire says to the venue, for somebody who reads it later."""
+    if wire.via is Via.SOCKET:
+        return wire.body
+    return f"{wire.method} {wire.path} ".encode() + wire.body
 
 
 def _form(answer: Answer) -> bool:

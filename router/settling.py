@@ -162,7 +162,7 @@ class Settler:
                 await _first(final, spent, until)
                 if operation.lost is None and until is not None and not self._closed:
                     await _first(final, self._until_closed(), until)  # a late answer may still come
-        return operation.reply or operation.unknown(self._verdict(operation))
+        return operation.reply or operation.unknown(self.verdict(operation))
 
     def _until_closed(self) -> asyncio.Future[None]:
         if self._closing is None:
@@ -360,7 +360,8 @@ class Settler:
         entry = self._ledger.find(command.id)
         return [entry] if entry is not None else []
 
-    def _verdict(self, operation: Operation) -> str:
+    def verdict(self, operation: Operation) -> str:
+        """Why it is UNKNOWN still."""
         if operation.phase is Phase.HELD:
             return operation.waits_for
         if not self._adapter.spec.lists:

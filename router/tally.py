@@ -148,7 +148,12 @@ class Tally:
             not_affected=tuple(missed),
             doubts=tuple(doubts),
             no_open_orders=proven,
+            journaled=self._journaled(),
         )
+
+    def _journaled(self) -> bool | None:
+        told = {report.journaled for report in self._reports.values()} - {None}
+        return False if self._desk.scribe.fault else all(told) if told else None
 
     def _doubts(self) -> list[Doubt]:
         found = [

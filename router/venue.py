@@ -6,7 +6,7 @@ raises while reading a frame becomes Garbled in `read()`, so venue code indexes 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -32,6 +32,7 @@ __all__ = [
     "Effect",
     "Execution",
     "Frame",
+    "Intent",
     "Item",
     "Key",
     "Listener",
@@ -84,8 +85,9 @@ class Wire:
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
     the token on, as the Spec says. order_id: the id that the order will have, where we choose it. secrets: parts of a
-    login's body that must never be shown. weight: what it costs of the venue's rate budget. headers, method and path are
-    for HTTP; path is relative to the venue's base URL.
+    login's body that must never be shown. weight: what it costs of the venue's rate budget. nonce: the number in it that must
+    never be used twice, where the venue has such: a journal then keeps it before the first byte leaves, also of a cancel.
+    headers, method and path are for HTTP; path is relative to the venue's base URL.
     """
 
     keys: tuple[Key, ...] = ()
@@ -100,6 +102,7 @@ class Wire:
     order_id: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     weight: float = 1.0
+    nonce: str | None = None
 
 
 @frozen(kw_only=True)
@@ -400,8 +403,20 @@ class Reading:
     """The ledger's count of changes when it was asked for."""
 
 
+@frozen(kw_only=True)
+class Intent:
+    """What is about to be sent: what a repeat of it would do, its nonce if it has one, and its bytes, redacted when looked at."""
+
+    effect: Effect
+    frame: Sealed = field(factory=lambda: Sealed(b"", redact))
+    nonce: str | None = None
+
+
 class Listener(Protocol):
     """What an Adapter tells the Router, in this order within one frame."""
+
+    def intend(self, operation: Operation, intent: Intent, go: Callable[[], None]) -> None:
+        """A command is ready to be sent: go() is called when it may leave, now or once it is in the journal, or never."""
 
     def changes(self) -> int:
         """How many changes of orders there have been: a Reading notes it when it asks."""
@@ -436,6 +451,10 @@ class Adapter(Protocol):
     def spec(self) -> Spec: ...
 
     @property
+    def account(self) -> str:
+        """A name of the account that never changes and shows no secret; "" where it is not known. A journal is kept by it."""
+
+    @property
     def deadline(self) -> float: ...
 
     async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
@@ -444,7 +463,10 @@ class Adapter(Protocol):
     async def close(self) -> None: ...
 
     def send(self, operation: Operation) -> None:
-        """Take a command on its way. Never blocks: the operation's callers hear of it by its deadline at the latest."""
+        """Take a command on its way. Never blocks: the operation's callers hear of it by its deadline at the latest.
+
+        Before the first byte may leave, the listener's intend() is asked.
+        """
 
     def watch(self, operation: Operation) -> None:
         """A further caller with its own deadline has joined this operation."""

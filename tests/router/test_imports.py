@@ -8,7 +8,7 @@ import pytest
 
 import router
 
-HEAVY = ("aiohttp", "web3", "eth_account", "eth_keys", "click", "rich", "jwt")
+HEAVY = ("aiohttp", "apsw", "web3", "eth_account", "eth_keys", "click", "rich", "jwt")
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,12 @@ class Nobody:
     def closed(self, _: Operation, __: Reply) -> None:
         pass
 
+    def wrote(self, _: Operation) -> None:
+        pass
+
+    def may_tell(self, _: Operation) -> bool:
+        return True
+
 
 @define(eq=False)
 class Line:

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from router import redact as redaction
 from router.redact import Redactor, Secret, redact
 from router.urls import checked_url
 
@@ -74,3 +77,24 @@ def test_only_tls_or_this_machine(url, good):
         with pytest.raises(ValueError, match="qfex: url was") as caught:
             checked_url(url, "qfex", scheme="wss")
         assert "secret" not in str(caught.value)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                '"signature"', '"r"', '\\"s\\"', '"api_Key"', "r=", "s: ", "?token=", "&jwt=", "://", "user:pw@", "eyJhbGciOi.x.y",
+                "qfex_secret_x", "Bearer abcdefghij", "ab12" * 16, ":", '"', '\\"', "é", "\u212a", " ",
+            ]
+        )
+        | st.text(max_size=8),
+        max_size=8,
+    ).map("".join)
+)  # fmt: skip
+def test_what_is_tried_only_where_it_may_be_found_is_found_all_the_same(text):
+    assert redact(text) == redaction._remove_all(text)
+
+
+@pytest.mark.parametrize("spelt", [r"se\u0063ret\u002BA\/b", r"secret+A\/b", r"secret\\u002BA\\/b"])
+def test_a_secret_that_is_echoed_with_escapes_is_the_same_secret(spelt):
+    assert Redactor(["secret+A/b"])(f'{{"error":"no {spelt}"}}') == '{"error":"no [redacted]"}'
