@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["cell", "coloured", "console", "show", "show_json", "table", "visible", "write"]
+__all__ = ["cell", "coloured", "console", "line_json", "red", "show", "show_json", "table", "visible", "write"]
 
 COLOURS: Final = {
     Outcome.CONFIRMED: "green",
@@ -36,19 +36,25 @@ def console(file: Any = None) -> Console:
     return made if made.is_terminal else Console(file=file, highlight=False, width=WIDE)
 
 
-def show(shown: Any) -> None:
-    screen = console()
+def show(shown: Any, *, err: bool = False) -> None:
+    """A table or a line, on stdout; err: on stderr."""
+    screen = console(sys.stderr if err else None)
     with screen.capture() as printed:
-        screen.print(shown, markup=False)
-    write(printed.get())
+        screen.print(visible(shown) if isinstance(shown, str) else shown, markup=False)
+    write(printed.get(), err=err)
 
 
-def write(text: str) -> None:
-    """To stdout, whether or not anybody still reads it: the exit code tells the outcome, and nothing else."""
+def write(text: str, *, err: bool = False) -> bool:
+    """To stdout (err: stderr), whether or not anybody still reads it: the exit code tells the outcome, and nothing else.
+
+    Returns whether somebody does.
+    """
     try:
-        click.echo(text, nl=False, color=True)
+        click.echo(text, nl=False, color=True, err=err)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+        return False
+    return True
 
 
 def table(*columns: str, show_header: bool = True) -> Table:
@@ -68,6 +74,13 @@ def cell(value: Any) -> Any:
     return value if isinstance(value, Text) else Text(visible(str(value)))
 
 
+def red(text: str) -> Any:
+    """One line that says that something is wrong."""
+    line = cell(text)
+    line.stylize("red")
+    return line
+
+
 def coloured(outcome: Outcome) -> Any:
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
@@ -83,6 +96,11 @@ def visible(text: str) -> str:
 
 def show_json(value: Any) -> None:
     write(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def line_json(value: Any) -> str:
+    """As one line."""
+    return json.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> str:

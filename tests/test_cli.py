@@ -1,7 +1,6 @@
 """The command line, run as a user runs it: a process of its own, the environment, stdout, stderr and the exit code."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -10,6 +9,8 @@ import signal
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -19,35 +20,15 @@ from websockets.exceptions import ConnectionClosed
 from adapters.qfex.simulator import Order as QfexOrder
 from adapters.qfex.simulator import signature
 from router import Cancel, CancelReport, CxlRejReason, Order, OrderState, OrdStatus, Outcome, cli
+from router.cli import cancelling
+from router.cli.showing import report_table
+from router.console import show
 from router.testing import Fault
 
-CLEAN = {
-    name: value for name, value in os.environ.items() if not re.match("QFEX_|B2TRADER_|DMEX_|NO_COLOR|FORCE_", name)
-}
+from .commanding import CLEAN, configured, router, started
+
 HASH = "0x" + "5e" * 32
-TIMEOUT = 60
-
-
-@contextlib.asynccontextmanager
-async def started(*arguments, **environment):
-    """`router ARGUMENTS` as a process; killed if the test ends before it does."""
-    command = [sys.executable, "-m", "router.cli", *arguments]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, env=CLEAN | environment, stdout=pipe, stderr=pipe)
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def router(*arguments, **environment):
-    """Exit code, stdout and stderr of `router ARGUMENTS`."""
-    async with started(*arguments, **environment) as process:
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+PAGE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
 
 
 # -- cancel: the five exit codes
@@ -84,6 +65,7 @@ async def test_exit_code_1_when_the_venue_refused_it(dmex_sim):
         (("dmex", "1", "--deadline", "nan"), "nan is not a number of seconds greater than 0"),
         (("dmex", "1", "--settle", "inf"), "inf is not a number of seconds greater than 0"),
         (("dmex", "1", "--secret-key", "x"), "No such option"),
+        (("dmex", "1", "--config", "none.toml"), "none.toml"),
         (("dmex", "1"), "from the environment: DMEX_PRIVATE_KEY"),
         (("qfex", "1"), "QFEX_PUBLIC_KEY"),
         (("b2trader", "1"), "B2TRADER_BASE_URL"),
@@ -221,6 +203,25 @@ async def test_a_json_refusal_has_the_number_of_its_reason(b2_sim):
     assert len(b2_sim.commands("DELETE orders")) == 1
 
 
+async def test_a_venue_of_the_configuration_by_the_name_that_it_has_there(tmp_path, dmex_sim, qfex_sim):
+    path, environment = configured(tmp_path, dmex_main=dmex_sim, qfex=qfex_sim)
+    order = dmex_sim.rest()
+    code, out, err = await router("cancel", "dmex_main", order, "--config", path, **environment)
+    assert (code, err) == (cli.DONE, "")
+    assert f"cancel {order} on dmex_main" in out
+    assert dmex_sim.orders[order].closed
+    assert qfex_sim.received == []
+
+
+async def test_a_configuration_with_mistakes_is_named_and_nothing_is_sent(tmp_path, dmex_sim):
+    path, environment = configured(tmp_path, 'durability = "some"', dmex=dmex_sim)
+    path.write_text(path.read_text() + 'private_key = "0x1"\n'.replace("private", "privat"))
+    code, out, err = await router("cancel", "dmex", HASH, "--config", path, **environment)
+    assert (code, out, dmex_sim.received) == (cli.USAGE, "", [])
+    assert "durability" in err
+    assert "privat_key" in err
+
+
 async def test_only_the_named_venue_is_connected(dmex_sim, qfex_sim):
     await router("cancel", "dmex", HASH, **dmex_sim.environment, **qfex_sim.environment)
     assert dmex_sim.received
@@ -265,7 +266,7 @@ def test_a_venues_words_are_neither_markup_nor_escape_sequences(capsys):
         orders=(OrderState(venue="dmex", order_id="7", status=OrdStatus.FILLED, cum_quantity=Decimal("1E+2")),),
         sent_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    cli.show(cli._report_table(report))
+    show(report_table(report, "cancel [red]id"))
     out = capsys.readouterr().out
     assert "[red]id" in out
     assert "[2J[/] :warning: two lines" in out
@@ -285,7 +286,7 @@ def test_an_unexpected_error_is_unknown_and_not_refused(monkeypatch, capsys, err
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_prepare", fail)
+    monkeypatch.setattr(cancelling, "choose", fail)
     with pytest.raises(SystemExit) as exited:
         cli.main(["cancel", "dmex", HASH])
     assert exited.value.code == cli.UNKNOWN
@@ -478,6 +479,33 @@ async def test_venues_prints_one_form_at_a_time():
     assert err == "router: --json or --markdown, and not both\n"
 
 
+COMMANDS = [(name, *entry) for section in cli.COMMANDS.values() for name, entry in section.items()]
+
+
+@pytest.mark.parametrize(("name", "module", "summary"), COMMANDS)
+def test_the_list_of_commands_says_what_each_says_itself(name, module, summary):
+    command = import_module(f"router.cli.{module}").command
+    assert command.name == name
+    assert command.help.startswith(summary.rstrip("."))
+
+
+@pytest.mark.parametrize(("name", "module"), [(name, module) for name, module, _ in COMMANDS])
+def test_the_page_of_commands_names_every_option(name, module):
+    command = import_module(f"router.cli.{module}").command
+    words = re.split("[^a-z-]+", PAGE.partition(f"\n## router {name}\n")[2].partition("\n## ")[0])
+    for each in (command, *getattr(command, "commands", {}).values()):
+        assert {option.opts[0] for option in each.params if option.param_type_name == "option"} <= set(words)
+
+
+async def test_the_librarys_own_warnings_are_one_line_each_that_no_terminal_obeys():
+    script = (
+        "import logging, router.cli.telling as t; t.hear_the_log(); t.hear_the_log(); "
+        "logging.getLogger('router.session').warning('a %s', '\\x1b[2J'); logging.getLogger('router.core').info('b')"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[1].decode() == "router: a \N{REPLACEMENT CHARACTER}[2J\n"
+
+
 async def test_version_and_help():
     assert await router("--version") == (0, "router, version 0.1.0\n", "")
     code, out, _ = await router("cancel", "--help")
@@ -490,6 +518,7 @@ async def test_without_a_command_the_help_is_shown_as_a_usage_error():
     code, out, err = await router()
     assert (code, out) == (cli.USAGE, "")
     assert err.startswith("Usage: router [OPTIONS] COMMAND")
+    assert [err.count(f"\n    {number}  ") for number in range(5)] == [1] * 5
     assert "\n  cancel " in err
 
 

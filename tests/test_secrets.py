@@ -23,7 +23,8 @@ from adapters.dmex import Dmex
 from adapters.dmex.simulator import DmexSimulator
 from adapters.qfex import Qfex
 from adapters.qfex.simulator import QfexSimulator
-from router import Cancel, Outcome, Router, RouterError, cli
+from router import Cancel, Outcome, Router, RouterError, console
+from router.cli.demo import steps_table
 from router.redact import HIDDEN
 
 log = logging.getLogger("canary")
@@ -124,8 +125,8 @@ async def show_demo(venues):
 
     demo.Stage.note, demo.Stage.place = noting, placing
     steps = await demo.play(venues, show)
-    cli.show(cli._steps_table(steps))
-    cli.show_json([attrs.asdict(step) for step in steps])
+    console.show(steps_table(steps))
+    console.show_json([attrs.asdict(step) for step in steps])
     for report in reports:
         show(report, attrs.asdict(report), report.request, report.raw)
     assert all(step.ok for step in steps), "a demo that stops halfway would be searched in vain"
