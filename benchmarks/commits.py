@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
@@ -19,6 +20,7 @@ import msgspec
 
 from router.journal import Journal
 from router.journal.schema import SCHEMA
+from router.journal.tables import moves
 from router.model import Cancel, IdKind
 from router.record import Record
 
@@ -88,7 +90,10 @@ class OneByOne:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            self._db.execute(INSERT, _row(next(self._numbers), task[0]))
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, row in _statements(next(self._numbers), task[0]):
+                self._db.execute(statement, row)
+            self._db.execute("COMMIT")
             self._loop.call_soon_threadsafe(task[1].set_result, None)
 
     async def close(self) -> None:
@@ -114,7 +119,10 @@ class ThreadEach:
 
     def _keep(self, record: Record) -> None:
         with self._lock:
-            self._db.execute(INSERT, _row(next(self._numbers), record))
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, row in _statements(next(self._numbers), record):
+                self._db.execute(statement, row)
+            self._db.execute("COMMIT")
 
     async def close(self) -> None:
         self._db.close()
@@ -128,11 +136,15 @@ class AioSqlite:
         self._numbers = count(1)
 
     async def open(self) -> None:
-        self._db: Any = await import_module("aiosqlite").connect(_made(self._path), isolation_level=None)
+        self._db: Any = await import_module("aiosqlite").connect(_made(self._path))
         await self._db.execute("PRAGMA synchronous=FULL")
+        self._lock = asyncio.Lock()
 
     async def keep(self, record: Record) -> None:
-        await self._db.execute(INSERT, _row(next(self._numbers), record))
+        async with self._lock:  # one connection has one transaction at a time
+            for statement, row in _statements(next(self._numbers), record):
+                await self._db.execute(statement, row)
+            await self._db.commit()
 
     async def close(self) -> None:
         await self._db.close()
@@ -146,10 +158,13 @@ def _made(path: Path) -> str:
     return str(path)
 
 
-def _row(number: int, record: Record) -> tuple[Any, ...]:
+def _statements(number: int, record: Record) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What the journal writes of an entry, by the journal's own rules."""
     facts = msgspec.json.encode(record.facts).decode()
     row = (number, 1, time.time(), record.op, record.venue, record.what, record.order_id, record.client_order_id, facts)
-    return (*row, zlib.crc32(repr(row).encode()))
+    yield INSERT, (*row, zlib.crc32(repr(row).encode()))
+    for statement, rows in moves([(record, row)], lambda each: msgspec.json.encode(each).decode()):
+        yield statement, rows[0]
 
 
 RIVALS: Final[dict[str, type[OneByOne | ThreadEach | AioSqlite]]] = {

@@ -21,6 +21,7 @@ import msgspec
 
 from router.journal.lock import Mark
 from router.journal.schema import ENDED, FINAL, SCHEMA
+from router.journal.tables import MOVES_ORDER
 
 __all__ = ["DAMAGE", "checksum", "has_our_tables", "look_through"]
 
@@ -111,7 +112,6 @@ class _State(msgspec.Struct):
 
 _facts: Final = msgspec.json.Decoder(_Facts).decode
 _status: Final = msgspec.json.Decoder(_State).decode
-_MOVES_ORDER: Final = frozenset({"execution", "confirmed", "refused", "resolved"})
 
 
 def _operations(db: apsw.Connection) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _text(value: Any) -> str | None:
 
 
 class _Sum:
-    """What the triggers make of one operation's entries."""
+    """What one operation's entries add up to, told anew from the JSON that was written."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.operation: Row | None = None
@@ -183,7 +183,7 @@ class _Sum:
             self.operation = (*head, *kept, what, self.operation[9], at)
         if self.order is not None and what == "not_sent":
             self.order = (*self.order[:4], None, 0, self.order[6], at)
-        elif self.order is not None and what in _MOVES_ORDER:
+        elif self.order is not None and what in MOVES_ORDER:
             self._move(self.order, at, order_id, facts)
 
     def _move(self, order: Row, at: float, order_id: str | None, facts: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from router.journal.check import checksum
+from router.journal.tables import text
 from router.record import Record
 
 __all__ = ["Encoder"]
@@ -26,30 +27,28 @@ class Encoder:
 
     def row(self, number: int, record: Record) -> tuple[Any, ...]:
         """The columns of `entry`, the checksum last."""
-        try:
-            facts = self._encode(record.facts).decode()
-        except Exception:  # noqa: BLE001 - no fact is so odd that the others of this commit should be lost
-            facts = self._encode(_tame(record.facts, DEEPEST)).decode()
+        facts = self.json(record.facts)
         names = (
-            _text(record.op),
-            _text(record.venue),
+            text(record.op),
+            text(record.venue),
             record.what,
-            _text(record.order_id),
-            _text(record.client_order_id),
+            text(record.order_id),
+            text(record.client_order_id),
         )
         row = (number, self._run, _seconds(record.at), *names, facts)
         return (*row, checksum(row))
+
+    def json(self, facts: Any) -> str:
+        """The text of a row's facts, or of a part of them."""
+        try:
+            return self._encode(facts).decode()
+        except Exception:  # noqa: BLE001 - no fact is so odd that the others of this commit should be lost
+            return self._encode(_tame(facts, DEEPEST)).decode()
 
 
 def _seconds(at: float) -> float:
     at = float(at)
     return at if math.isfinite(at) else time.time()
-
-
-def _text(name: str | None) -> str | None:
-    if name is None or (type(name) is str and name.isascii()):
-        return name
-    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
@@ -60,7 +59,7 @@ def _plain(value: Any) -> Any:
 def _tame(value: Any, depth: int) -> Any:
     """The same with half surrogates escaped, and with words for what has none; what is too deep is left out."""
     if isinstance(value, str):
-        return _text(value)
+        return text(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     try:
@@ -73,7 +72,7 @@ def _tame_inside(value: Any, depth: int) -> Any:
     if hasattr(value, "__attrs_attrs__"):
         value = {each.name: getattr(value, each.name) for each in value.__attrs_attrs__}
     if isinstance(value, Mapping):
-        return {_text(str(key)): _tame(each, depth) for key, each in value.items()}
+        return {text(str(key)): _tame(each, depth) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_tame(each, depth) for each in value]
-    return _text(str(value))
+    return text(str(value))

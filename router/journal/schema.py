@@ -2,8 +2,8 @@
 
     run        one row for each time that a Router opened the journal; closed is NULL while it runs, and for ever if it died
     entry      what happened, in order: the story. Nothing in it is ever changed
-    operation  one row for each command: how far it got. Made and moved by triggers on entry
-    own_order  one row for each order placed here: as it was last known. Made and moved by triggers on entry
+    operation  one row for each command: how far it got. Made and moved with the entries
+    own_order  one row for each order placed here: as it was last known. Made and moved with the entries
 
 Rules:
 
@@ -11,7 +11,7 @@ Rules:
 2. An operation moves forward only: intent, unknown, then one of confirmed, refused, not_sent, resolved.
 3. An order that has ended never lives again, whatever is told of it later.
 4. Only what is over can be deleted: no operation in doubt, no order that may be open, and no entry of either.
-5. Entries are numbered without a gap; the last one stays, because the next is counted from it.
+5. Entries are numbered by the writer, without a gap; the last one stays, because the next is counted from it.
 6. Times are wall-clock seconds since 1970; facts are JSON; crc is that of the row's other columns.
 """
 
@@ -82,8 +82,6 @@ CREATE TABLE entry (
     crc INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX entry_op ON entry (op) WHERE op IS NOT NULL;
-CREATE INDEX entry_order ON entry (order_id) WHERE order_id IS NOT NULL;
-CREATE INDEX entry_client ON entry (client_order_id) WHERE client_order_id IS NOT NULL;
 
 CREATE TABLE operation (
     op TEXT PRIMARY KEY,
@@ -160,32 +158,6 @@ END;
 CREATE TRIGGER live_order_stays BEFORE DELETE ON own_order
 WHEN OLD.live OR EXISTS (SELECT 1 FROM operation WHERE op = OLD.op AND state IN ({_words(IN_DOUBT)})) BEGIN
     SELECT RAISE(ABORT, 'an order that may be open is not forgotten');
-END;
-
-CREATE TRIGGER intent AFTER INSERT ON entry WHEN NEW.what = 'intent' BEGIN
-    INSERT INTO operation VALUES (
-        NEW.op, NEW.run, NEW.venue, NEW.facts ->> 'account', NEW.facts ->> 'verb', NEW.order_id, NEW.client_order_id,
-        NEW.facts ->> 'symbol', 'intent', NEW.at, NEW.at
-    );
-    INSERT INTO own_order
-    SELECT NEW.op, NEW.venue, NEW.order_id, NEW.client_order_id, 'pending_new', 1, NEW.facts ->> 'state', NEW.at
-    WHERE NEW.facts ->> 'verb' = 'submit';
-END;
-CREATE TRIGGER outcome AFTER INSERT ON entry WHEN NEW.what IN ({_words(("unknown", *FINAL))}) BEGIN
-    UPDATE operation
-    SET state = NEW.what, changed = NEW.at,
-        order_id = iif(NEW.what = 'unknown', order_id, coalesce(NEW.order_id, order_id))
-    WHERE op = NEW.op AND (NEW.what <> 'unknown' OR state = 'intent');
-END;
-CREATE TRIGGER order_moved AFTER INSERT ON entry
-WHEN NEW.what IN ({_words(("execution", *FINAL))}) AND EXISTS (SELECT 1 FROM own_order WHERE op = NEW.op) BEGIN
-    UPDATE own_order SET live = 0, status = NULL, changed = NEW.at WHERE op = NEW.op AND NEW.what = 'not_sent';
-    UPDATE own_order
-    SET order_id = coalesce(NEW.order_id, order_id), status = NEW.facts ->> '$.state.status',
-        live = live AND NOT coalesce(NEW.facts ->> '$.state.status' IN ({_words(ENDED)}), 0),
-        facts = NEW.facts ->> 'state', changed = NEW.at
-    WHERE op = NEW.op AND NEW.what <> 'not_sent' AND NEW.facts ->> 'state' IS NOT NULL
-        AND (live OR NEW.facts ->> '$.state.status' IN ({_words(ENDED)}));
 END;
 
 PRAGMA application_id = {APPLICATION_ID};

@@ -32,6 +32,7 @@ from router.journal import file as journalfile
 from router.journal.lock import Lock
 from router.journal.reading import Kept, kept
 from router.journal.rows import Encoder
+from router.journal.tables import moves
 from router.model import process_prefix
 from router.record import Record
 
@@ -247,10 +248,14 @@ class _Hold:
     def write(self, batch: Sequence[tuple[int, Record]], is_unwanted: Callable[[], bool]) -> None:
         """One commit."""
         rows = [self._encoder.row(number, record) for number, record in batch]
+        records = (record for _, record in batch)
+        added = moves(zip(records, rows, strict=True), self._encoder.json)
         self._begin_alone(is_unwanted)
         db = self._connected
         try:
             db.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            for statement, each in added:
+                db.executemany(statement, each)
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(apsw.Error):
