@@ -199,18 +199,24 @@ class Recovery:
             operation.written = now
             operation.lost = None if operation.lost is None else now
         await asyncio.gather(*(self._finish_mass(mass, targets, rows) for mass, targets in self._masses))
-        await asyncio.gather(*(self._desk.settle(operation, None) for operation in self._asked))
+        await asyncio.gather(*map(self._settled, self._asked))
 
     async def _settled(self, operation: Operation) -> None:
         await self._desk.settle(operation, None)
-        self._is_gone(operation)
+        self._let_rest(operation)
         await self._desk.scribe.kept(operation, None)
 
-    def _is_gone(self, operation: Operation) -> None:
-        """The venue does not know what was to be cancelled: that is all there is to learn, so no later run asks again."""
-        entry = self._desk.ledger.find(str(operation.command.id)) if isinstance(operation.command, Cancel) else None
-        placing = entry is not None and entry.state.status is OrdStatus.PENDING_NEW
-        if operation.gone and operation.phase is not Phase.DONE and not placing:
+    def _let_rest(self, operation: Operation) -> None:
+        """Where nothing is left to be learnt or done, no later run asks again, though what happened is not known: the venue
+        does not know what was to be cancelled, or the order that was to be replaced has ended.
+        """
+        command, entry = operation.command, operation.subject
+        if isinstance(command, Cancel):
+            entry = self._desk.ledger.find(command.id)
+            over = operation.gone and not (entry is not None and entry.state.status is OrdStatus.PENDING_NEW)
+        else:
+            over = isinstance(command, Replace) and isinstance(entry, Entry) and not entry.is_live
+        if over and operation.phase is not Phase.DONE:
             self._desk.scribe.gone(operation)
 
     async def _read_orders(self) -> Sequence[Execution] | None:

@@ -230,7 +230,8 @@ class Scribe:
     def gone(self, operation: Operation) -> None:
         """Nothing more can be learnt of it, and nothing is left to be done: its caller has heard, and hears, UNKNOWN."""
         if self._journal is not None and operation.id:
-            facts = {"outcome": Outcome.UNKNOWN, "text": "gone, cause unknown", "notes": tuple(operation.notes)}
+            text = "gone, cause unknown" if isinstance(operation.command, Cancel) else "the order has ended since"
+            facts = {"outcome": Outcome.UNKNOWN, "text": text, "notes": tuple(operation.notes)}
             operation.page = self._journal.put(self._record("resolved", operation, facts))
             operation.id = ""  # what is learnt all the same is not written: an operation is resolved once
 

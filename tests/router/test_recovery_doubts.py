@@ -291,3 +291,21 @@ async def test_a_venue_that_cannot_be_asked_holds_no_submit_up(b2_sim: B2TraderS
     async with Router({"b": b2trader(b2_sim)}, journal=copy) as second:
         order: Order = spot()
         assert (await second.submit(order, deadline=1)).ok
+
+
+async def test_a_replace_of_an_order_that_has_ended_is_not_asked_about_for_ever(
+    qfex_sim: QfexSimulator, journal: Path
+) -> None:
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal) as first:
+        placed = await first.submit(limit())
+        qfex_sim.switches = Switches(deaf=True, only=frozenset({"modify_order"}))
+        assert (await first.replace(placed, price="149", deadline=0.1)).outcome is Outcome.UNKNOWN
+        await durable(first)
+        copy = crash(journal)
+    qfex_sim.switches = Switches()
+    await qfex_sim.fill(str(placed.order_id))
+    async with Router({"qfex": qfex(qfex_sim)}, journal=copy) as second:
+        (report,) = await second.recovered()
+        assert (report.outcome, report.status) == (Outcome.UNKNOWN, OrdStatus.FILLED)
+    async with Router({"qfex": qfex(qfex_sim)}, journal=copy) as third:
+        assert await third.recovered() == []
