@@ -55,6 +55,7 @@ class Recovery:
         self._desk = desk
         self._found = [each for each in found if each.venue == desk.name]
         self._asked: list[Operation] = []
+        self._resting: list[Operation] = []
         self._again: list[Operation] = []
         self._masses: list[tuple[Mass, frozenset[str]]] = []
         self._check_account(path)
@@ -123,12 +124,12 @@ class Recovery:
     def _submit(self, kept: Kept, entry: Entry) -> None:
         order = entry.order
         assert order is not None  # noqa: S101 - it was restored with its order
-        self._ask_about(self._desk.resume_submit(self._operation(kept, order, order), entry))
+        self._ask_about(kept, self._desk.resume_submit(self._operation(kept, order, order), entry))
 
     def _replace(self, kept: Kept) -> None:
         command = _read(kept.intent.facts["command"], Replace)
         entry = self._desk.ledger.find(str(command.known.order_id)) or self._stranger(command.known)
-        self._ask_about(self._desk.resume_replace(self._operation(kept, command, _request(kept, Replace)), entry))
+        self._ask_about(kept, self._desk.resume_replace(self._operation(kept, command, _request(kept, Replace)), entry))
 
     def _stranger(self, state: OrderState) -> Entry:
         """An order that somebody else placed."""
@@ -155,14 +156,17 @@ class Recovery:
         self._desk.resume_cancel(operation)
         if entry is None and (command.kind in CLIENT_KINDS or last["effect"] != Effect.IDEMPOTENT):
             operation.targets = _targets(kept)
-            self._ask_about(operation)
+            self._ask_about(kept, operation)
+        elif _rests(kept):
+            operation.gone = True
+            self._ask_about(kept, operation)
         else:
             self._again.append(operation)
 
-    def _ask_about(self, operation: Operation) -> None:
+    def _ask_about(self, kept: Kept, operation: Operation) -> None:
         """Its connection is gone with the process that had it."""
         operation.phase, operation.lost = Phase.WRITTEN, operation.written
-        self._asked.append(operation)
+        (self._resting if _rests(kept) else self._asked).append(operation)
 
     def _operation(self, kept: Kept, command: Order | Cancel | Replace, request: Order | Cancel | Replace) -> Operation:
         operation = Operation(command, request, self._desk)
@@ -186,7 +190,7 @@ class Recovery:
             log.exception("%s: a mistake of ours in asking about what was in doubt", self._desk.name)
             self._desk.let_go()
         finally:
-            self.reports = [self._desk.told(operation) for operation in (*self._asked, *self._again)]
+            self.reports = [self._desk.told(operation) for operation in (*self._asked, *self._again, *self._resting)]
 
     async def _ask(self) -> None:
         for operation in self._again:
@@ -207,8 +211,8 @@ class Recovery:
         await self._desk.scribe.kept(operation, None)
 
     def _let_rest(self, operation: Operation) -> None:
-        """Where nothing is left to be learnt or done, no later run asks again, though what happened is not known: the venue
-        does not know what was to be cancelled, or the order that was to be replaced has ended.
+        """Where nothing is left to be learnt or done (the venue does not know what was to be cancelled, or the order that was to
+        be replaced has ended), later runs don't ask again. It is in doubt all the same, until somebody settles it.
         """
         command, entry = operation.command, operation.subject
         if isinstance(command, Cancel):
@@ -217,7 +221,7 @@ class Recovery:
         else:
             over = isinstance(command, Replace) and isinstance(entry, Entry) and not entry.is_live
         if over and operation.phase is not Phase.DONE:
-            self._desk.scribe.gone(operation)
+            self._desk.scribe.rests(operation)
 
     async def _read_orders(self) -> Sequence[Execution] | None:
         """The venue's open orders, however long that takes; None where it cannot list."""
@@ -248,6 +252,11 @@ class Recovery:
             f"after a restart: of {len(wanted)} orders that were open before it and still were, {done} were cancelled"
         )
         mass.ended(proven=False, text=text)
+
+
+def _rests(kept: Kept) -> bool:
+    """Whether an earlier run has found that asking tells nothing more."""
+    return any(told.facts.get("rest") for told in kept.told)
 
 
 def _targets(kept: Kept) -> frozenset[str]:

@@ -227,13 +227,12 @@ class Scribe:
         if self._journal is not None:
             self._journal.put(record, hurry=False)
 
-    def gone(self, operation: Operation) -> None:
-        """Nothing more can be learnt of it, and nothing is left to be done: its caller has heard, and hears, UNKNOWN."""
-        if self._journal is not None and operation.id:
+    def rests(self, operation: Operation) -> None:
+        """Nothing more can be learnt by asking, and nothing is left to be done: later runs keep the doubt, and let it rest."""
+        if operation.page:
             text = "gone, cause unknown" if isinstance(operation.command, Cancel) else "the order has ended since"
-            facts = {"outcome": Outcome.UNKNOWN, "text": text, "notes": tuple(operation.notes)}
-            operation.page = self._journal.put(self._record("resolved", operation, facts))
-            operation.id = ""  # what is learnt all the same is not written: an operation is resolved once
+            facts = {"rest": True, "text": text, "notes": tuple(operation.notes)}
+            self._put("unknown", operation, facts, hurry=True)
 
     def happened(self, event: Event, entry: Entry | None, side: Side | None) -> None:
         """Something happened to an order. side: of the trade, which is a part of its name."""
