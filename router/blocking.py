@@ -169,10 +169,10 @@ class Router:
             raise
         return loop.run(work)
 
-    def recovered(self) -> list[CancelReport | SubmitReport]:
+    def recovered(self, timeout: float | None = None) -> list[CancelReport | SubmitReport]:
         """Wait until everything has been asked about that the journal left in doubt, and tell what became of it."""
         loop = self._running
-        heard = loop.run(self._router.recovered())
+        heard = loop.run(self._router.recovered(timeout))
         kinds: dict[type[Any], type[Any]] = {report.CancelReport: CancelReport, report.SubmitReport: SubmitReport}
         return [_blocking(kinds[type(each)], each, loop) for each in heard]
 

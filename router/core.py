@@ -152,24 +152,29 @@ class Router:
         found = await journal.open()
         desks = self._new_desks()
         self._recoveries = [Recovery(desk, found, str(journal.path)) for desk in desks.values()]
+        for name, desk in desks.items():
+            desk.inherit(self._desks[name])
         self._desks = desks
         for venue in sorted({each.venue for each in found} - set(desks)):
             log.warning(
                 "journal %s: it has open orders or doubts of %s, which this Router does not have", journal.path, venue
             )
 
-    async def recovered(self) -> list[CancelReport | SubmitReport]:
+    async def recovered(self, timeout: float | None = None) -> list[CancelReport | SubmitReport]:
         """Wait until everything has been asked about that the journal left in doubt, and tell what became of it.
 
+        timeout: seconds after which the reports are told as they stand; None: however long the venue takes to answer.
         A report that is UNKNOWN still is of something that nothing could tell: `router settle` takes an operator's word for it.
         Until then submits wait, up to their deadlines; cancels don't. [] where nothing was in doubt.
         """
         if self._recovering is not None:
-            await asyncio.wait([self._recovering])
-        return [report for recovery in self._recoveries for report in recovery.reports]
+            await asyncio.wait([self._recovering], timeout=timeout)
+        return [report for recovery in self._recoveries for report in recovery.reports()]
 
     async def close(self) -> None:
-        """Disconnect. Whoever still waits is told what is known."""
+        """Disconnect. Whoever still waits is told what is known. With a journal, the next opening begins anew from it: what
+        was UNKNOWN is settled there, in recovered(), and no report of before.
+        """
         await asyncio.gather(*(switch.close() for switch in list(self._switches)))  # what fires needs the venues
         self._is_open, self._was_closed = False, True
         if self._recovering is not None:

@@ -55,7 +55,7 @@ class _Submitted:
 
     def __init__(self, order: Order, among: dict[int, _Submitted]) -> None:
         number = id(order)
-        self._order = ref(order, lambda _: among.pop(number, None))
+        self.order = ref(order, lambda _: among.pop(number, None))
         self.entry: Callable[[], Entry | None] = lambda: None
         self.address: Cancel | None = None
         self.fate = ""
@@ -113,6 +113,7 @@ class Desk:
         await self._settler.close()
         for operation in self.held_up or ():
             operation.fail("the Router was closed")
+        self.held_up = None
         await self.adapter.close()
 
     # -- cancels
@@ -159,7 +160,7 @@ class Desk:
         running, entry = self._cancels.get(command), self.ledger.find(command.id)
         if entry is not None:
             entry.cancels += 1
-        if running is not None and running.is_awaited:
+        if running is not None and running.is_awaited and running.phase is not Phase.DONE:
             return self._join(running, due)
         operation = Operation(command, request, self)
         future: asyncio.Future[CancelReport] = operation.join(due)
@@ -250,8 +251,10 @@ class Desk:
         """The Cancel that names an order submitted here: by the venue's id when known, else by client id."""
         known = self._submitted.get(id(order))
         entry = None if known is None else known.entry()
-        named = entry is not None and entry.state.order_id is not None
-        return entry.state.to_cancel() if entry is not None and named else self._by_client_id(order)
+        if entry is not None and entry.state.order_id is not None:
+            return entry.state.to_cancel()
+        kept = None if known is None or entry is not None else known.address
+        return kept or self._by_client_id(order)
 
     def _by_client_id(self, order: Order) -> Cancel:
         kind = IdKind.CLIENT_TWAP if order.type is OrderType.TWAP else IdKind.CLIENT_ORDER
@@ -349,6 +352,24 @@ class Desk:
         """A cancel that waited for its order's id."""
         operation.subject = entry
         self._sticky.hold(operation, entry)
+
+    def inherit(self, old: Desk) -> None:
+        """The Router was opened again: what the strategy's Order objects stand for is what they stood for."""
+        for known in old.orders():
+            order, entry = known.order(), known.entry()
+            if order is None:
+                continue
+            mine = self._submitted[id(order)] = _Submitted(order, self._submitted)
+            mine.fate, mine.address = known.fate, known.address
+            if entry is not None:
+                same = [each for each in self.ledger.named(order.client_order_id) if each.op and each.op == entry.op]
+                mine.entry = ref(same[0]) if same else mine.entry
+                mine.address = entry.state.to_cancel() if entry.state.order_id is not None else None
+                mine.fate = "it is over, as far as the journal knows"
+
+    def orders(self) -> list[_Submitted]:
+        """What is remembered of the Order objects that the strategy still has."""
+        return list(self._submitted.values())
 
     # -- cancel_all's gate
 

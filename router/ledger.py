@@ -9,8 +9,8 @@ Rules:
 3. A trade counts once per trade id and side.
 4. A snapshot changes only orders that nothing newer than its request has touched; an order missing from it is not ended.
 5. When a modify changes the order id, the old id goes on naming the order, and frames under it are of its past.
-6. Client ids need not be unique: a frame that names an order only by them is of ours when its terms fit, it is live, has no id yet
-   and was not known before ours was sent. An order that has an id gets another one only by a modify.
+6. Client ids need not be unique: a frame that names an order only by them is of ours when its terms fit (its price too, where the
+   client id is the caller's), it is live, has no id yet and was not known before ours was sent. An order that has an id gets another one only by a modify.
 7. What is left tells what is filled only together with the total in the same message: a modify may have changed it.
 8. Terminal orders are kept for an hour, and the last 10,000 of them; longer while an order of the same client id has no id yet.
 
@@ -286,17 +286,17 @@ class Ledger:
         entry.ids.add(order_id)
 
     def _unbound(self, execution: Execution) -> Entry | None:
-        """Our oldest order with this client id that has no id of the venue's yet; of several, one with this price."""
+        """Our oldest order with this client id that has no id of the venue's yet. One that has none was not modified."""
         found = [
             entry
             for entry in self._by_client.get(execution.client_order_id or "", ())
             if entry.is_live
             and entry.state.order_id is None
             and _fits(entry.state, execution)
+            and (entry.minted or _has_price(entry.state, execution))
             and not _is_older(execution, entry)
         ]
-        same = [entry for entry in found if entry.state.price == execution.price] if len(found) > 1 else []
-        return next(iter(same or found), None)
+        return next(iter(found), None)
 
     def _trade(self, entry: Entry, execution: Execution) -> bool:
         if execution.trade_id is None or execution.last_quantity is None:
@@ -404,6 +404,11 @@ def _fits(state: OrderState, shown: Execution | OrderState) -> bool:
     return (state.kind is IdKind.TWAP) == (shown.kind is IdKind.TWAP) and all(
         getattr(shown, name) in {None, getattr(state, name)} for name in ("symbol", "side", "quantity", "stop_price")
     )
+
+
+def _has_price(state: OrderState, shown: Execution) -> bool:
+    """Whether the prices agree, where both are known."""
+    return state.price is None or shown.price is None or state.price == shown.price
 
 
 def _closes_the_count(execution: Execution, state: OrderState) -> bool:

@@ -92,6 +92,7 @@ def plain(number: Decimal) -> str:
 
 _prefix = secrets.token_hex(8)
 _counter = itertools.count(1)
+_COUNTED = re.compile("[0-9]{16}")
 
 
 def mint_client_order_id() -> str:
@@ -106,7 +107,7 @@ def process_prefix() -> str:
 
 def is_minted(client_order_id: str) -> bool:
     """Whether this process made it, so that no other order has it."""
-    return len(client_order_id) == 32 and client_order_id.startswith(_prefix) and client_order_id[16:].isdigit()
+    return client_order_id.startswith(_prefix) and _COUNTED.fullmatch(client_order_id, 16) is not None
 
 
 def _new_prefix() -> None:

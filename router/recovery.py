@@ -22,12 +22,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from attrs import evolve
 
 from router.desk import Desk
 from router.errors import JournalError, VenueError
 from router.ledger import Entry
-from router.model import Cancel, Order, Side
+from router.model import Cancel, IdKind, Order, Side
 from router.operation import Operation, Phase
 from router.report import CancelReport, OrderState, OrdStatus, Replace, SessionState, SubmitReport
 from router.scribe import Mass
@@ -59,8 +58,6 @@ class Recovery:
         self._again: list[Operation] = []
         self._masses: list[tuple[Mass, frozenset[str]]] = []
         self._check_account(path)
-        self.reports: list[CancelReport | SubmitReport] = []
-        """Of what was in doubt, once it has been asked about."""
         try:
             self._restore()
         except (msgspec.ValidationError, LookupError) as error:
@@ -91,8 +88,8 @@ class Recovery:
             self._desk.held_up = []
 
     def _order(self, kept: Kept) -> Entry:
-        for state in kept.intent.facts.get("namesakes", ()):
-            self._namesake(_read(state, OrderState))
+        for order_id, kind in kept.intent.facts.get("namesakes", ()):
+            self._namesake(order_id, IdKind(kind), kept.intent.client_order_id)
         known, order = _read(kept.known, OrderState), _read(kept.intent.facts["command"], Order)
         entry = Entry(known, order=order, since=kept.intent.at, minted=kept.intent.facts["minted"], op=kept.op)
         for told in kept.told:
@@ -104,10 +101,12 @@ class Recovery:
         self._desk.ledger.restore(entry)
         return entry
 
-    def _namesake(self, state: OrderState) -> None:
-        """An order that was known by the same client id before: the venue's list may show it, and it is not ours to take."""
-        if state.order_id is not None and self._desk.ledger.find(state.order_id) is None:
-            self._desk.ledger.restore(Entry(evolve(state, own=False)))
+    def _namesake(self, order_id: str, kind: IdKind, client_order_id: str | None) -> None:
+        """Somebody else's order that was known by the same client id before: what the venue shows of it is not ours to take."""
+        if self._desk.ledger.find(order_id) is None:
+            name = self._desk.name
+            state = OrderState(venue=name, order_id=order_id, client_order_id=client_order_id, kind=kind)
+            self._desk.ledger.restore(Entry(state))
 
     def _doubt(self, kept: Kept, orders: dict[str, Entry]) -> None:
         match kept.verb:
@@ -189,8 +188,10 @@ class Recovery:
         except Exception:
             log.exception("%s: a mistake of ours in asking about what was in doubt", self._desk.name)
             self._desk.let_go()
-        finally:
-            self.reports = [self._desk.told(operation) for operation in (*self._asked, *self._again, *self._resting)]
+
+    def reports(self) -> list[CancelReport | SubmitReport]:
+        """Of what was in doubt, as things stand."""
+        return [self._desk.told(operation) for operation in (*self._asked, *self._again, *self._resting)]
 
     async def _ask(self) -> None:
         for operation in self._again:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Mass", "Scribe", "operation_id"]
 
 LONGEST: Final = 5.0  # seconds that a disk may take while somebody waits without limit
+MOST_BEGUN: Final = 2**27  # bytes of _begun: a billion commands of one process
 MOST_CHARACTERS: Final = 4000  # of a frame
 HELD: Final = "the journal had not written it by the deadline"
 
@@ -60,6 +61,8 @@ def operation_id(order: Order | None = None) -> str:
     """
     name = order.client_order_id if order is not None and is_minted(order.client_order_id) else mint_client_order_id()
     place, bit = divmod(int(name[16:]), 8)
+    if place > MOST_BEGUN:  # no counter of ours
+        return operation_id()
     if place >= len(_begun):
         _begun.extend(bytes(place + 1 - len(_begun) + len(_begun) // 2))
     if _begun[place] >> bit & 1:
@@ -159,7 +162,7 @@ class Scribe:
             "targets": operation.targets,
             "of": of,
             "nonce": intent.nonce,
-            "namesakes": tuple(each.state for each in namesakes if each is not entry),
+            "namesakes": _strangers(namesakes),
         }
         facts |= {name: value for name, value in optional.items() if value}
         if isinstance(command, Order) and isinstance(entry, Entry):
@@ -290,14 +293,14 @@ class Scribe:
             "targets": frozenset(targets),
         }
         op = operation_id()
-        return self.mass(op, self._journal.put(Record("intent", self._venue, op, facts=facts)))
+        mass = self.mass(op, self._journal.put(Record("intent", self._venue, op, facts=facts)))
+        self._masses.add(mass)
+        return mass
 
     def mass(self, op: str, page: int) -> Mass:
         """One that was begun, now or in an earlier run. page: of its intent."""
         assert self._journal is not None  # noqa: S101 - there is one that it was read from
-        mass = Mass(self._journal, self._venue, op, page, self._masses.discard)
-        self._masses.add(mass)
-        return mass
+        return Mass(self._journal, self._venue, op, page, self._masses.discard)
 
     # -- inside
 
@@ -341,6 +344,12 @@ class Mass:
         self.release(self)
         facts = {"outcome": "confirmed" if proven else "unknown", "text": text}
         self.journal.put(Record("confirmed" if proven else "resolved", self.venue, self.op, facts=facts))
+
+
+def _strangers(namesakes: Iterable[Entry]) -> tuple[tuple[str, IdKind], ...]:
+    """Those that the journal does not have as orders of ours."""
+    found = [each.state for each in namesakes if not each.op]
+    return tuple((state.order_id, state.kind) for state in found if state.order_id is not None)
 
 
 def _known(entry: Entry) -> dict[str, Any]:

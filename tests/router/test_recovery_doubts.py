@@ -13,7 +13,7 @@ from adapters.b2trader.simulator import B2TraderSimulator
 from adapters.dmex.simulator import DmexSimulator
 from adapters.qfex import Qfex
 from adapters.qfex.simulator import QfexSimulator
-from router import Order, OrdStatus, Outcome, Router, SessionState, VenueUnreachable
+from router import Cancel, IdKind, Order, OrdStatus, Outcome, Router, SessionState, VenueUnreachable
 from router.testing import Switches
 from tests.restarting import ADD, CANCELS, b2trader, crash, dmex, durable, future, in_doubt, limit, open_ids, qfex, spot
 
@@ -312,3 +312,97 @@ async def test_a_replace_of_an_order_that_has_ended_is_not_asked_about_for_ever(
         (report,) = await third.recovered()
         assert report.outcome is Outcome.UNKNOWN
         assert len(qfex_sim.received) - asked <= 5  # the login, and one list
+
+
+async def test_a_strangers_order_of_another_price_is_not_taken_for_the_one_in_doubt(
+    qfex_sim: QfexSimulator, journal: Path
+) -> None:
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal) as first:
+        await in_doubt(first, limit(client_order_id="x", price="105"), qfex_sim, deaf=True)
+        copy = crash(journal)
+    async with Router({"qfex": qfex(qfex_sim)}) as stranger:
+        theirs = await stranger.submit(limit(client_order_id="x", price="99"))
+    async with Router({"qfex": qfex(qfex_sim)}, journal=copy) as second:
+        (report,) = await second.recovered()
+        assert (report.outcome, report.order_id) == (Outcome.UNKNOWN, None)
+        await second.cancel_all(scope="own", deadline=0.5)
+    assert open_ids(qfex_sim) == {theirs.order_id}
+
+
+async def test_a_cancel_all_is_finished_also_after_a_start_that_failed(qfex_sim: QfexSimulator, journal: Path) -> None:
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal) as first:
+        for _ in range(3):
+            await first.submit(limit())
+        qfex_sim.switches = Switches(deaf=True, only=frozenset({"cancel_all_orders", *CANCELS}))
+        working = asyncio.ensure_future(first.cancel_all("qfex", deadline=3))
+        await qfex_sim.until(1, "cancel_all_orders")
+        await durable(first)
+        copy = crash(journal)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    await qfex_sim.stop()
+    with pytest.raises(VenueUnreachable):
+        await Router({"qfex": qfex(qfex_sim)}, journal=copy).open()
+    qfex_sim.switches = Switches()
+    await qfex_sim.start()
+    async with Router({"qfex": qfex(qfex_sim)}, journal=copy) as third:
+        await third.recovered()
+    assert not open_ids(qfex_sim)
+
+
+async def test_an_order_object_means_the_same_order_after_the_router_was_opened_again(
+    qfex_sim: QfexSimulator, journal: Path
+) -> None:
+    router = Router({"qfex": qfex(qfex_sim)}, journal=journal)
+    mine, other, never = (limit(client_order_id="x") for _ in range(3))
+    async with router:
+        kept = [await router.submit(each) for each in (mine, other)]
+        qfex_sim.refuse({"add_order"}, "REJECTED")
+        await router.submit(never)
+    async with router:
+        assert (await router.cancel(mine)).ok
+        assert open_ids(qfex_sim) == {kept[1].order_id}
+        assert (await router.cancel(never)).outcome is Outcome.NOT_SENT
+        assert open_ids(qfex_sim) == {kept[1].order_id}
+
+
+async def test_a_cancel_of_a_set_does_not_join_one_that_is_answered_and_not_told_yet(
+    qfex_sim: QfexSimulator, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal) as router:
+        for _ in range(2):
+            await router.submit(limit(client_order_id="x"))
+        await durable(router)
+        monkeypatch.setattr(router._journal, "is_durable", lambda _: False)
+        monkeypatch.setattr(router._journal, "when", lambda *_: None)  # the disk stalls
+        same = Cancel("qfex", "x", IdKind.CLIENT_ORDER, "AAPL-USD")
+        first = asyncio.ensure_future(router.cancel(same, deadline=1.5))
+        async with Router({"qfex": qfex(qfex_sim)}) as stranger:
+            async with asyncio.timeout(3):
+                while open_ids(qfex_sim):
+                    await stranger.open_orders("qfex")
+            async with asyncio.timeout(3):
+                while not all(each.phase == "done" for each in router._desks["qfex"]._cancels.values()):
+                    await stranger.open_orders("qfex")
+            await stranger.submit(limit(client_order_id="x"))
+        second = await router.cancel(same, deadline=1)
+        assert second.ok or second.outcome is Outcome.UNKNOWN
+        assert len(qfex_sim.commands(*CANCELS)) == 2
+        assert (await first).journaled is False
+    assert not open_ids(qfex_sim)
+
+
+async def test_a_replace_of_an_order_that_has_ended_changes_no_other_of_its_client_id(
+    qfex_sim: QfexSimulator, journal: Path
+) -> None:
+    router = Router({"qfex": qfex(qfex_sim)}, journal=journal)
+    ended, other = (limit(client_order_id="x") for _ in range(2))
+    async with router:
+        placed = await router.submit(ended)
+        await router.submit(other)
+        await qfex_sim.fill(str(placed.order_id))
+        await router.open_orders("qfex")
+    async with router:
+        await router.replace(ended, price="140")
+    (left,) = qfex_sim.book.values()
+    assert left.price == Decimal(150)
