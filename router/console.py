@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -18,7 +20,19 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["cell", "coloured", "console", "line_json", "red", "show", "show_json", "table", "visible", "write"]
+__all__ = [
+    "cell",
+    "coloured",
+    "console",
+    "line_json",
+    "red",
+    "show",
+    "show_json",
+    "show_rows",
+    "table",
+    "visible",
+    "write",
+]
 
 COLOURS: Final = {
     Outcome.CONFIRMED: "green",
@@ -32,8 +46,10 @@ WIDE: Final = 1000  # columns when nobody looks: a pipe has no edge at which to 
 def console(file: Any = None) -> Console:
     from rich.console import Console  # noqa: PLC0415 - slow to import
 
-    made = Console(file=file, highlight=False)
-    return made if made.is_terminal else Console(file=file, highlight=False, width=WIDE)
+    stream = sys.stdout if file is None else file
+    guarded = None if stream is None else cast("IO[str]", _Guarded(stream))
+    made = Console(file=guarded, highlight=False)
+    return made if made.is_terminal else Console(file=guarded, highlight=False, width=WIDE)
 
 
 def show(shown: Any, *, err: bool = False) -> None:
@@ -45,16 +61,54 @@ def show(shown: Any, *, err: bool = False) -> None:
 
 
 def write(text: str, *, err: bool = False) -> bool:
-    """To stdout (err: stderr), whether or not anybody still reads it: the exit code tells the outcome, and nothing else.
+    """To stdout (err: stderr), whether or not it can be written to: the exit code tells the outcome, and nothing else.
 
-    Returns whether somebody does.
+    Returns whether it could.
     """
+    stream = sys.stderr if err else sys.stdout
     try:
-        click.echo(text, nl=False, color=True, err=err)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+        click.echo(_writable(text, stream), nl=False, color=True, err=err)
+    except OSError:  # nobody reads it, the disk is full, the terminal has gone
+        _give_up(stream)
         return False
     return True
+
+
+def _writable(text: str, stream: Any) -> str:
+    """Without what the stream's encoding does not have: a box around a table must not hide the outcome."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _give_up(stream: Any) -> None:
+    """Nothing more goes there, so that the end of the process does not fail with what is still in the buffer."""
+    with suppress(OSError, ValueError):  # no descriptor, where somebody has put another stream in its place
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class _Guarded:
+    """A text stream for those who write to it by themselves: what can't be written is left out."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except OSError:
+            _give_up(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            _give_up(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def table(*columns: str, show_header: bool = True) -> Table:
@@ -65,6 +119,21 @@ def table(*columns: str, show_header: bool = True) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table where the screen is wide enough; else a block for each row, since an id that is broken can't be copied."""
+    listed = [[str(cell(value)) for value in row] for row in rows]
+    made, screen = table(*columns), console()
+    for row in listed:
+        made.add_row(*map(cell, row))
+    if screen.measure(made, options=screen.options.update(width=WIDE)).maximum <= screen.width:
+        show(made)
+        return
+    edge = max(map(len, columns))
+    for row in listed:
+        lines = (f"{name:<{edge}}  {value}\n" for name, value in zip(columns, row, strict=True) if value != "-")
+        write(f"{''.join(lines)}\n")
 
 
 def cell(value: Any) -> Any:

@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
@@ -20,12 +22,12 @@ from websockets.exceptions import ConnectionClosed
 from adapters.qfex.simulator import Order as QfexOrder
 from adapters.qfex.simulator import signature
 from router import Cancel, CancelReport, CxlRejReason, Order, OrderState, OrdStatus, Outcome, cli
-from router.cli import cancelling
+from router.cli import cancelling, exits
 from router.cli.showing import report_table
 from router.console import show
 from router.testing import Fault
 
-from .commanding import CLEAN, configured, router, started
+from .commanding import CLEAN, COMMAND, configured, router, started
 
 HASH = "0x" + "5e" * 32
 PAGE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text()
@@ -250,6 +252,38 @@ async def test_nobody_reading_stdout_does_not_change_the_exit_code(dmex_sim):
     assert (process.returncode, err) == (cli.DONE, b"")
 
 
+async def test_a_full_disk_does_not_change_the_exit_code(dmex_sim):
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(*COMMAND, "cancel", "dmex", dmex_sim.rest()),
+            env=CLEAN | dmex_sim.environment,
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    finally:
+        os.close(full)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (cli.DONE, b"")
+
+
+async def test_help_that_nobody_reads_is_no_refusal():
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(*COMMAND, "--help", env=CLEAN, stdout=writer)
+    os.close(writer)
+    assert await process.wait() == cli.UNKNOWN
+
+
+async def test_what_the_encoding_of_stdout_does_not_have_is_no_error():
+    script = "from router.console import write; write('caf\\xe9\\n')"
+    environment = CLEAN | {"PYTHONIOENCODING": "ascii"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    assert (await process.communicate())[0] == b"caf\\xe9\n"
+
+
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 async def test_no_color_is_honoured(dmex_sim, environment, coloured):
     _, out, _ = await router("cancel", "dmex", HASH, FORCE_COLOR="1", **environment, **dmex_sim.environment)
@@ -291,6 +325,95 @@ def test_an_unexpected_error_is_unknown_and_not_refused(monkeypatch, capsys, err
         cli.main(["cancel", "dmex", HASH])
     assert exited.value.code == cli.UNKNOWN
     assert said in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_json_too(monkeypatch, capsys):
+    def fail(*_):
+        raise RecursionError("a bug")
+
+    monkeypatch.setattr(cancelling, "choose", fail)
+    with pytest.raises(SystemExit) as exited:
+        cli.main(["cancel", "dmex", HASH, "--json"])
+    assert exited.value.code == cli.UNKNOWN
+    assert json.loads(capsys.readouterr().out) == {"error": "a bug: RecursionError: a bug"}
+
+
+# -- interruptions
+
+
+@pytest.mark.parametrize("early", ["choose", "_request"])
+def test_an_interruption_before_the_work_begins_has_sent_nothing(monkeypatch, capsys, early):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exits, "_latest", exits.Sending())
+    monkeypatch.setattr(cancelling, early, interrupt)
+    with pytest.raises(SystemExit) as exited:
+        cli.main(["cancel", "dmex", HASH])
+    assert exited.value.code == cli.NOT_SENT
+    assert capsys.readouterr().err.strip() == "router: interrupted; this command has sent nothing"
+
+
+def test_an_interruption_while_a_command_is_imported_has_sent_nothing(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exits, "_latest", exits.Sending())
+    monkeypatch.setattr(cli, "import_module", interrupt)
+    monkeypatch.setattr(cli, "hear_the_log", interrupt)
+    with pytest.raises(SystemExit) as exited:
+        cli.main(["cancel", "dmex", HASH])
+    assert exited.value.code == cli.NOT_SENT
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_interruption_while_the_report_is_shown_is_a_doubt(monkeypatch, capsys):
+    async def sent(_chosen, _request, _deadline, _settle, sending):
+        sending.begun = True
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cancelling, "choose", lambda *_: None)
+    monkeypatch.setattr(cancelling, "_cancel", sent)
+    monkeypatch.setattr(cancelling, "warn", interrupt)
+    with pytest.raises(SystemExit) as exited:
+        cli.main(["cancel", "dmex", HASH])
+    assert exited.value.code == cli.UNKNOWN
+    assert "what was sent may have been executed" in capsys.readouterr().err
+
+
+def test_an_interrupted_recovery_does_not_claim_that_nothing_was_sent():
+    failure = exits.Sending(recovering=True).interrupted()
+    assert failure.code == cli.NOT_SENT
+    assert "may have been sent again" in str(failure)
+
+
+# -- time
+
+
+async def test_the_deadline_is_counted_from_the_call(qfex_sim):
+    """A venue that hangs in its login has ten seconds for it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        arguments, began = ("cancel", "qfex", "1", "--symbol", "X", "--deadline", "1"), time.monotonic()
+        code, out, err = await router(*arguments, **qfex_sim.environment | {"QFEX_URL": url})
+        took = time.monotonic() - began
+    assert (code, out) == (cli.NOT_SENT, "")
+    assert err == "router: not sent: qfex: not connected by the deadline\n"
+    assert took < 6
+
+
+# -- config
+
+
+@pytest.mark.parametrize("text", [".".join("a" * 40_000) + " = 1", "a = " + "{ a = " * 90 + "1" + " }" * 90])
+async def test_a_key_without_end_is_a_mistake_in_one_line(tmp_path, text):
+    path = tmp_path / "router.toml"
+    path.write_text(text)
+    code, out, err = await router("config", "check", path)
+    assert (code, out, err.count("\n")) == (cli.USAGE, "", 1)
+    assert "it is nested too deep" in err
 
 
 # -- sim

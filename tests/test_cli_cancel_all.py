@@ -1,8 +1,11 @@
 """`router cancel-all`, as a user runs it: the question, the proof, and the doubts."""
 
 import json
+import os
 import re
 import signal
+import socket
+import time
 from decimal import Decimal
 
 import pytest
@@ -139,6 +142,42 @@ async def test_a_venue_that_cannot_be_reached_holds_up_no_other(tmp_path, dmex_s
     assert re.search("qfex +1 +CONFIRMED", out)
     assert re.search("dmex +- +NOT_SENT +NOT SENT", out)
     assert re.search("dmex +not connected +- +cannot connect", out)
+
+
+async def test_a_venue_that_hangs_in_its_login_holds_up_no_other(tmp_path, dmex_sim, qfex_sim):
+    path, environment = configured(tmp_path, 'journal = "router.journal"', dmex=dmex_sim, qfex=qfex_sim)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        path.write_text(path.read_text().replace(dmex_sim.url, address))
+        await rest(qfex_sim)
+        began = time.monotonic()
+        code, out, _ = await router("cancel-all", "--yes", "--deadline", "2", "--config", path, **environment)
+        took = time.monotonic() - began
+    assert (code, qfex_sim.book) == (cli.UNKNOWN, {})
+    assert re.search("qfex +1 +CONFIRMED", out)
+    assert re.search("dmex +- +NOT_SENT +NOT SENT", out)
+    assert took < 7  # a login has ten seconds
+
+
+async def test_where_nothing_can_be_said_it_cancels_all_the_same(qfex_sim):
+    await rest(qfex_sim)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        async with started("cancel-all", "--venue", "qfex", "--yes", stderr=full, **qfex_sim.environment) as process:
+            out, _ = await process.communicate()
+    finally:
+        os.close(full)
+    assert (process.returncode, qfex_sim.book) == (cli.DONE, {})
+    assert b"CONFIRMED" in out
+
+
+async def test_a_symbol_of_which_there_is_no_order_is_said(qfex_sim):
+    await rest(qfex_sim)
+    arguments = ("cancel-all", "--venue", "qfex", "--symbol", "AAPLUSD", "--yes")
+    code, out, err = await router(*arguments, **qfex_sim.environment)
+    assert (code, len(qfex_sim.book)) == (cli.DONE, 1)
+    assert "proven: nothing of AAPLUSD is open (read twice)" in out
+    assert "router: no order of AAPLUSD was found: is that how the venue writes it?\n" in err
 
 
 async def test_a_venue_that_comes_back_before_the_deadline_is_cancelled_after_all(dmex_sim):

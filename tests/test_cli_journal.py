@@ -16,8 +16,12 @@ from adapters.dmex import Dmex
 from adapters.dmex.simulator import DmexSimulator
 from adapters.qfex.simulator import QfexSimulator
 from router import Cancel, Order, Outcome, Router, cli
+from router.cli.doubts import find_doubt, tell_rest
+from router.cli.remembered import remembered
 from router.journal.file import reader
 from router.journal.reading import entries, kept, story
+from router.journal.settling import write
+from router.record import Record
 from router.story import tell
 
 from .commanding import PIPE, configured, on_terminal, router, started
@@ -299,6 +303,44 @@ async def test_what_nothing_can_settle_says_how_to_do_it_by_hand(b2_sim, journal
     )
 
 
+async def test_what_is_gone_for_a_reason_that_nobody_knows_stays_in_doubt_and_can_be_ruled_on(
+    b2_sim, journal, tmp_path
+):
+    path, environment = configured(tmp_path, f'journal = "{journal.name}"', b2trader=b2_sim)
+    await leave_in_doubt(
+        b2_sim, journal, name="b2trader", verb="cancel", command="DELETE orders", switch="mute"
+    )  # it was cancelled, and nobody said so
+    with closing(reader(journal)) as db:
+        order_id = next(each.order_id for each in entries(db) if each.order_id)
+    code, out, err = await router("settle", order_id, "--config", path, **environment)
+    assert (code, "the cancel is in doubt still" in err) == (cli.UNKNOWN, True), (out, err)
+    assert "Asking tells nothing more of the cancel: gone, cause unknown. It is in doubt until somebody" in " ".join(
+        out.split()
+    )
+    code, out, _ = shown("settle", "--journal", journal, "--json")
+    (doubt,) = json.loads(out)["in_doubt"]
+    assert (code, doubt["order_id"], doubt["rests"]) == (cli.UNKNOWN, order_id, True)
+    asked = len(b2_sim.received)
+    code, _, err = await router("settle", order_id, "--config", path, **environment)
+    assert (code, "the cancel is in doubt still" in err) == (cli.UNKNOWN, True)
+    assert {each.command for each in b2_sim.received[asked:]} <= {"POST access-token", "GET orders"}
+    code, out, _ = await by_hand(journal, order_id, "cancelled")
+    assert (code, "It was cancelled." in out) == (cli.DONE, True)
+    assert doubts(journal) == []
+
+
+async def test_a_cancel_all_that_ends_without_proof_is_not_called_settled(qfex_sim, journal):
+    async with Router({"qfex": adapter("qfex", qfex_sim.credentials)}, journal=journal) as trader:
+        await trader.submit(Order("qfex", *TERMS["qfex"]))
+    begun = Record(
+        "intent", "qfex", "m" * 32, facts={"verb": "cancel_all", "account": "", "symbol": None, "targets": ()}
+    )
+    await write(journal, "full", [begun])
+    doubt = find_doubt(journal, "m" * 32)
+    await write(journal, "full", [Record("resolved", "qfex", "m" * 32, facts={"outcome": "unknown", "text": "x"})])
+    assert tell_rest(doubt, as_json=False) == cli.UNKNOWN
+
+
 async def test_a_venue_that_cannot_be_reached_leaves_it_in_doubt(qfex_sim, journal, tmp_path):
     await leave_in_doubt(qfex_sim, journal)
     path, environment = configured(tmp_path, f'journal = "{journal.name}"', qfex=qfex_sim)
@@ -307,6 +349,102 @@ async def test_a_venue_that_cannot_be_reached_leaves_it_in_doubt(qfex_sim, journ
     code, _, err = await router("settle", name, "--config", path, **environment)
     assert (code, "router: not asked: qfex" in err) == (cli.NOT_SENT, True)
     assert doubts(journal) == [("submit", "intent", True)]
+
+
+# -- a journal that is not what it was
+
+
+@pytest.fixture
+async def bereft(qfex_sim, journal, tmp_path):
+    """A journal of a process that was killed, copied without its log: the lock tells of entries that are not there."""
+    name = await killed(qfex_sim, journal)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for end in ("", "-lock"):
+        (copy / f"router.journal{end}").write_bytes((journal.parent / f"router.journal{end}").read_bytes())
+    return copy / "router.journal", name
+
+
+async def test_a_journal_that_has_lost_entries_is_not_believed(bereft, qfex_sim):
+    lost, name = bereft
+    code, out, err = shown("settle", "--journal", lost)
+    assert (code, "nothing is in doubt" in out) == (cli.USAGE, False)
+    assert "the entries after it are lost. SO MORE MAY BE IN DOUBT than it knows of; `router journal check`" in err
+    code, out, _ = shown("settle", "--journal", lost, "--json")
+    assert (code, json.loads(out)["in_doubt"], len(json.loads(out)["complaints"])) == (cli.USAGE, [], 1)
+    for command in (("why", name), ("settle", name, "--as", "not-placed", "--yes")):
+        code, _, err = shown(*command, "--journal", lost)
+        assert (code, "the entries after it are lost (WHAT FOLLOWS IS NOT ALL; `router journal check`" in err) == (
+            cli.USAGE,
+            True,
+        )
+    path, environment = configured(lost.parent, f'journal = "{lost.name}"', qfex=qfex_sim)
+    code, out, err = await router("orders", "--config", path, "--json", **environment)
+    assert code == cli.DONE
+    assert (
+        "the entries after it are lost; `router journal check` says more (so nothing tells which orders are own" in err
+    )
+    assert json.loads(out).get("in_doubt") is None
+
+
+async def test_a_running_writer_is_never_behind_for_those_who_read(qfex_sim, journal):
+    async with Router({"qfex": adapter("qfex", qfex_sim.credentials)}, journal=journal) as trader:
+        over = asyncio.Event()
+
+        async def look():
+            found = []
+            while not over.is_set():
+                found.append(await asyncio.to_thread(remembered, journal, ["qfex"]))
+            return found
+
+        looking = asyncio.create_task(look())
+        for _ in range(40):
+            await trader.submit(Order("qfex", *TERMS["qfex"]))
+        over.set()
+        found = await looking
+    assert len(found) >= 3
+    assert None not in found
+
+
+async def test_a_command_in_doubt_whose_entries_were_changed_is_not_relied_on(qfex_sim, journal, capsys):
+    name = await killed(qfex_sim, journal)
+    spoilt(journal, b'{"attempt":1}', b'{"attempt":7}')
+    assert remembered(journal, ["qfex"]) is None
+    assert "is not as it was written; `router journal check` says more (so nothing tells" in capsys.readouterr().err
+    code, out, err = shown("settle", "--journal", journal)
+    assert (code, "submit" in out, "is not as it was written. SO MORE" in err) == (cli.USAGE, True, True)
+    code, _, err = await why(journal, name)
+    assert (code, "not as written: 2 (DON'T TRUST THEM" in err) == (cli.DONE, True)
+    code, _, err = await by_hand(journal, name, "not-placed")
+    assert (code, "it is damaged" in err) == (cli.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE entry SET at = 1e300", "the time of entry"),
+        ("UPDATE entry SET at = 9e999", "the time of entry"),
+        ("UPDATE entry SET facts = '{'", "was truncated"),
+        ("UPDATE entry SET facts = '[1]'", "Expected `object`"),
+        ("UPDATE run SET opened = 1e300", "the times of run 1"),
+        ("UPDATE operation SET at = 1e300", None),
+        ("UPDATE entry SET order_id = CAST(x'ff' AS TEXT)", "can't be read"),
+        ("UPDATE entry SET facts = CAST(x'ff' AS TEXT)", "can't be read"),
+    ],
+)
+async def test_a_damaged_journal_makes_no_traceback(qfex_sim, journal, change, said):
+    name = await killed(qfex_sim, journal)
+    with closing(sqlite3.connect(journal, isolation_level=None)) as db:
+        for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.executescript(change)
+    ended = [(said, *await why(journal, each)) for each in (name, name[:20]) if said]
+    ended += [("`router journal check`", *shown("settle", "--journal", journal))]
+    ended += [(said or "`router journal check`", *await by_hand(journal, name, "not-placed"))]
+    for words, code, out, err in ended:
+        assert "Traceback" not in out + err
+        assert (code, words in err, "`router journal check`" in err) == (cli.USAGE, True, True), err
+    assert (remembered(journal, ["qfex"]) is None) == ("run" not in change)
 
 
 # -- settled by hand
@@ -359,6 +497,36 @@ async def test_a_submit_is_placed_by_an_operators_word_and_is_own_afterwards(qfe
         (row,) = await trader.open_orders("qfex")
         assert (row.order_id, row.own) == (order_id, True)
         assert (await trader.cancel(row)).ok
+
+
+async def test_an_order_that_is_known_as_another_is_not_taken_for_the_one_in_doubt(qfex_sim, journal):
+    async with Router({"qfex": adapter("qfex", qfex_sim.credentials)}, journal=journal) as trader:
+        ours = await trader.submit(Order("qfex", *TERMS["qfex"], client_order_id="ours"))
+        before = await qfex_sim.bench.enter(Order("qfex", *TERMS["qfex"]))
+        shown_before = await trader.cancel(Cancel("qfex", before, symbol="AAPL-USD"))
+        qfex_sim.switches.mute, qfex_sim.switches.only = True, frozenset({"add_order"})
+        lost = await trader.submit(Order("qfex", *TERMS["qfex"], client_order_id="lost"), deadline=0.2)
+        qfex_sim.switches.mute, qfex_sim.switches.only = False, None
+        after = await qfex_sim.bench.enter(Order("qfex", *TERMS["qfex"], client_order_id="theirs"))
+        async with asyncio.timeout(5):
+            while True:
+                if read(journal, after):
+                    break
+                await asyncio.sleep(0.01)
+    assert (ours.outcome, shown_before.outcome, lost.outcome) == (Outcome.CONFIRMED, Outcome.CONFIRMED, Outcome.UNKNOWN)
+    for wrong in (ours.order_id, before, after):
+        code, _, err = await by_hand(journal, "lost", "placed", "--order-id", wrong)
+        assert (code, f"knows that as another order: router why {wrong}" in err) == (cli.USAGE, True), err
+    assert doubts(journal) == [("submit", "unknown", True)]
+
+
+async def test_what_is_settled_by_hand_stands_behind_the_process_that_wrote_it(qfex_sim, journal):
+    name = await killed(qfex_sim, journal)
+    await by_hand(journal, name, "not-placed")
+    _, out, _ = await why(journal, name, "--json")
+    told = json.loads(out)["lines"]
+    assert "opened the journal." in told[-2]["text"]
+    assert [line["elapsed"] for line in told[1:] if line["elapsed"] < 0] == []
 
 
 @pytest.mark.parametrize(

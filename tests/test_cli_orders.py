@@ -1,6 +1,7 @@
 """`router submit` and `router orders`, as a user runs them."""
 
 import json
+import os
 import re
 import signal
 from decimal import Decimal
@@ -11,7 +12,7 @@ from adapters.qfex.simulator import Order as QfexOrder
 from adapters.qfex.simulator import QfexSimulator
 from router import cli
 
-from .commanding import configured, on_terminal, router
+from .commanding import configured, on_terminal, router, started
 
 LIMIT = ("submit", "qfex", "AAPL-USD", "buy", "limit", "2", "--price", "150.5")
 
@@ -234,3 +235,45 @@ async def test_a_venues_words_in_an_order_are_shown_as_they_are(qfex_sim):
     _, out, _ = await router("orders", "qfex", **qfex_sim.environment)
     assert "\N{REPLACEMENT CHARACTER}[2J[red]x" in out
     assert "\x1b[2J" not in out
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "100", "120"])
+async def test_an_id_is_never_broken_however_narrow_the_terminal_is(qfex_sim, columns):
+    await qfex_sim.enter(order := resting(qfex_sim, client_order_id="a-name-of-theirs-that-is-quite-long"))
+    narrow = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": columns}
+    code, out, _ = await router("orders", "qfex", **qfex_sim.environment, **narrow)
+    assert code == cli.DONE
+    assert re.search(rf"^order +{order.order_id}$", out, re.MULTILINE)
+    assert re.search("^client id +a-name-of-theirs-that-is-quite-long$", out, re.MULTILINE)
+
+
+async def test_a_wide_terminal_has_a_table(qfex_sim):
+    await qfex_sim.enter(order := resting(qfex_sim))
+    wide = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    _, out, _ = await router("orders", "qfex", **qfex_sim.environment, **wide)
+    assert re.search(f"qfex +{order.order_id} .*AAPL-USD", out)
+
+
+@pytest.mark.parametrize("broken", ["full", "unread"])
+async def test_where_nothing_can_be_complained_the_exit_code_tells_the_outcome_still(qfex_sim, broken):
+    """An order that is UNKNOWN must not look refused because stderr can't be written to."""
+    qfex_sim.switches.mute = True
+    if broken == "full":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stderr = os.pipe()
+        os.close(reader)
+    try:
+        code, out, _ = await unheard(stderr, *LIMIT, "--yes", "--deadline", "0.5", **qfex_sim.environment)
+    finally:
+        os.close(stderr)
+    assert code == cli.UNKNOWN
+    assert "UNKNOWN" in out
+    assert len(qfex_sim.commands("add_order")) == 1
+
+
+async def unheard(stderr, *arguments, **environment):
+    """As router(), but for stderr."""
+    async with started(*arguments, stderr=stderr, **environment) as process:
+        out, _ = await process.communicate()
+        return process.returncode, out.decode(), ""

@@ -9,7 +9,6 @@ import pytest
 from adapters.qfex import Qfex
 from adapters.qfex.simulator import Order as QfexOrder
 from router import Order, Router, cli
-from router.cli.remembered import is_written_here
 
 from .commanding import configured, on_terminal, router
 
@@ -59,6 +58,41 @@ async def test_what_one_command_has_placed_is_own_to_the_next(qfex_sim, environm
     assert code == cli.DONE, err
     assert [each["order_id"] for each in json.loads(out)["venues"]["qfex"]["affected"]] == [report["order_id"]]
     assert list(qfex_sim.book) == [theirs]
+    code, out, _ = await router("cancel-all", "--own", "--yes", **environment)
+    assert code == cli.DONE
+    assert "proven: nothing of our own is open (read twice)" in out
+
+
+async def test_the_question_counts_what_is_own(qfex_sim, environment):
+    await rest(qfex_sim)
+    await submit(environment)
+    async with on_terminal("cancel-all", "--own", **environment) as terminal:
+        said = await terminal.until("[y/N]: ")
+        terminal.type("n\n")
+        await terminal.ended()
+    assert re.search("qfex +1 ", said)
+
+
+async def test_what_is_in_doubt_is_not_sent_again_before_the_answer_is_yes(qfex_sim, environment):
+    order = await rest(qfex_sim)
+    qfex_sim.switches.deaf = True
+    code, _, _ = await router("cancel", "qfex", order, "--symbol", "AAPL-USD", "--deadline", "1", **environment)
+    assert code == cli.UNKNOWN
+    qfex_sim.switches.deaf = False
+    before = len(qfex_sim.commands("cancel_order"))
+    async with on_terminal("cancel-all", "--symbol", "NVDA-USD", **environment) as terminal:
+        await terminal.until("[y/N]: ")
+        terminal.type("n\n")
+        code, _ = await terminal.ended()
+    assert (code, list(qfex_sim.book)) == (cli.NOT_SENT, [order])
+    assert len(qfex_sim.commands("cancel_order")) == before
+
+
+async def test_other_venues_of_the_journal_are_no_news(tmp_path, dmex_sim, qfex_sim, environment, journal):
+    await submit(environment)
+    path, secrets = configured(tmp_path, f'journal = "{journal.name}"', dmex=dmex_sim, qfex=qfex_sim)
+    code, _, err = await router("cancel", "dmex", dmex_sim.rest(), "--config", path, **secrets)
+    assert (code, err) == (cli.DONE, "")
 
 
 async def test_a_cancel_is_written_to_it(qfex_sim, environment):
@@ -93,15 +127,6 @@ async def test_what_is_in_doubt_is_told_before_another_order_is_placed(qfex_sim,
         code, _ = await terminal.ended()
     assert code == cli.NOT_SENT
     assert "router: qfex: a submit is in doubt in the journal: mine, since 20" in said
-
-
-async def test_whose_journal_it_is(qfex_sim, running, journal):
-    """Between two openings somebody else may have been quicker."""
-    assert is_written_here(journal)
-    await running.close()
-    assert not is_written_here(journal)
-    journal.write_bytes(b"")
-    assert not is_written_here(journal)
 
 
 @pytest.mark.parametrize("command", [("orders",), ("health",), ("config", "check")])

@@ -5,6 +5,7 @@ Credentials come from router.toml or the environment, never from arguments, whic
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -75,12 +76,21 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script `router`."""
-    hear_the_log()
-    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(given)
+    except KeyboardInterrupt as error:  # at any moment: before the command is there, or while it tells how it ended
+        code = explain(error, as_json="--json" in given)
+    if arguments is None:  # it is decided how the process ends: an interruption changes nothing any more
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
     try:
+        hear_the_log()
         return int(cli.main(arguments, prog_name="router", standalone_mode=False) or DONE)
     except Exception as error:  # noqa: BLE001 - Python's own exit code for a bug is 1, which would say "refused"
         return explain(error, as_json="--json" in arguments)
+    except SystemExit as ended:  # click's, where nobody reads the help
+        return UNKNOWN if ended.code == REFUSED else int(ended.code or DONE)

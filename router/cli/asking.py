@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import click
-
 from router.cli.exits import NOT_SENT, USAGE, Failure
-from router.console import cell, console, visible
+from router.console import cell, console, visible, write
 
 __all__ = ["confirmed", "must_be_able_to_ask", "progress"]
 
@@ -26,11 +24,11 @@ def must_be_able_to_ask(*, yes: bool) -> None:
 
 
 async def confirmed(question: str) -> None:
-    """Ask on the terminal, with the connections kept alive meanwhile. Raises Failure unless the answer is yes."""
-    click.echo(f"{visible(question)} [y/N]: ", nl=False, err=True)
+    """Ask on the terminal. Raises Failure unless the answer is yes."""
+    write(f"{visible(question)} [y/N]: ", err=True)
     answer = await _line()
     if not answer:  # the end of input; what follows must not begin on this line
-        click.echo(err=True)
+        write("\n", err=True)
     if answer.strip().lower() not in YES:
         raise Failure("the answer was no; nothing was sent", NOT_SENT)
 

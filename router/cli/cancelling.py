@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,6 +20,8 @@ from router.model import Cancel, IdKind
 from router.report import CancelReport
 
 __all__ = ["command"]
+
+SHORTEST: Final = 0.001  # seconds; a deadline must be more than none
 
 
 @click.command("cancel")
@@ -75,11 +79,14 @@ def _request(venue: str, order_id: str, kind: str | None, symbol: str | None) ->
 async def _cancel(
     chosen: Chosen, request: Cancel, deadline: float | None, settle: float | None, sending: Sending
 ) -> CancelReport:
+    now = asyncio.get_running_loop().time
+    due = None if deadline is None else now() + deadline
     with progress(f"connecting to {request.venue}") as tell:
-        async with connected(chosen, Journal.WANTED) as found:
+        async with connected(chosen, Journal.WANTED, due=due) as found:
             sending.begun = True
             tell(f"cancelling {request.id} on {request.venue}")
-            report = await found.router.cancel(request, deadline=deadline)
+            rest = None if due is None else max(SHORTEST, due - now())
+            report = await found.router.cancel(request, deadline=rest)
             if settle is None:
                 return report
             tell(f"asking {request.venue} what became of it, for {settle:g} s at most")

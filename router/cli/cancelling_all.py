@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -15,11 +15,11 @@ from attrs import frozen
 from router.cli import options
 from router.cli.asking import confirmed, must_be_able_to_ask, progress
 from router.cli.choosing import Chosen, choose
-from router.cli.connecting import Journal, connected
+from router.cli.connecting import Journal, connected, journal_of
 from router.cli.exits import NOT_SENT, USAGE, Failure, Sending, run
-from router.cli.listing import read_orders
+from router.cli.listing import marked, read_orders
 from router.cli.proving import Part, Unreached, code, facts, show_parts
-from router.cli.telling import say
+from router.cli.telling import complain, say
 from router.console import cell, show, show_json, table
 from router.core import Router
 from router.errors import VenueError
@@ -28,6 +28,7 @@ from router.report import ExecType, OrderState, SessionState
 __all__ = ["command"]
 
 UP: Final = {SessionState.READY, SessionState.SYNCING}
+READING: Final = 5.0  # seconds that the question waits for a venue
 LOOK: Final = 0.05  # seconds between two looks at whether a venue has been connected meanwhile
 SHORTEST: Final = 0.001  # seconds; a deadline must be more than none
 
@@ -45,6 +46,12 @@ class Wanted:
         return (order.own or self.scope == "account") and (
             self.symbol is None or order.symbol in {None, "", self.symbol}
         )
+
+    @property
+    def proof(self) -> str:
+        """What is not open when it is proven."""
+        whose = "nothing of our own" if self.scope == "own" else "nothing"
+        return whose if self.symbol is None else f"{whose} of {self.symbol}"
 
     def __str__(self) -> str:
         whose = "placed through this journal" if self.scope == "own" else "of the account, wherever it was placed"
@@ -99,21 +106,23 @@ def command(
     if as_json:
         show_json({"scope": wanted.scope, "symbol": symbol, **facts(parts)})
     else:
-        show_parts(parts)
+        show_parts(parts, wanted.proof)
+        if symbol is not None and _found_none(parts):
+            complain(f"no order of {symbol} was found: is that how the venue writes it?")
     return code(parts)
 
 
 async def _cancel_all(chosen: Chosen, wanted: Wanted, sending: Sending, *, yes: bool) -> dict[str, Part]:
-    names = chosen.names
-    async with connected(chosen, Journal.OWN if wanted.scope == "own" else Journal.WANTED, strict=False) as found:
-        if refused := _refused(found.router):
-            raise Failure(f"not sent: {refused[0]}", NOT_SENT, refused[1:])
-        say(f"About to cancel {wanted}, on {', '.join(names)}.")
-        if not yes:
-            await _ask(found.router, names, wanted)
+    names, need = chosen.names, Journal.OWN if wanted.scope == "own" else Journal.WANTED
+    chosen.adapters()  # a mistake in them is told before anything is asked, and so is that there is no journal
+    journal_of(chosen, need)
+    say(f"About to cancel {wanted}, on {', '.join(names)}.")
+    if not yes:
+        await _ask(chosen, wanted)
+    due = asyncio.get_running_loop().time() + wanted.deadline
+    async with connected(chosen, need, strict=False, patience=LOOK) as found:
         sending.begun = True
         with progress("cancelling") as tell:
-            due = asyncio.get_running_loop().time() + wanted.deadline
             counting = asyncio.get_running_loop().create_task(_count(found.router, due, tell))
             try:
                 parts = await asyncio.gather(*(_part(found.router, name, wanted, due) for name in names))
@@ -122,13 +131,24 @@ async def _cancel_all(chosen: Chosen, wanted: Wanted, sending: Sending, *, yes: 
         return dict(zip(names, parts, strict=True))
 
 
+def _found_none(parts: Mapping[str, Part]) -> bool:
+    """Whether no order was found, which may also be a symbol that there is not."""
+    return not any(isinstance(part, Unreached) or part.affected or part.not_affected for part in parts.values())
+
+
 # -- before
 
 
-async def _ask(router: Router, names: Sequence[str], wanted: Wanted) -> None:
-    """Say how much that is, and ask. Raises Failure unless the answer is yes."""
+async def _ask(chosen: Chosen, wanted: Wanted) -> None:
+    """Say how much that is, and ask. Raises Failure unless the answer is yes.
+
+    The journal is not opened for that, since opening it sends again what was in doubt.
+    """
     with progress("reading the open orders"):
-        listed = await read_orders(router, names)
+        async with connected(chosen, Journal.NEVER, strict=False, patience=READING) as found:
+            if refused := _refused(found.router):
+                raise Failure(f"not sent: {refused[0]}", NOT_SENT, refused[1:])
+            listed = marked(await read_orders(found.router, chosen.names), chosen)
     rows = table("venue", "open orders in scope")
     for name, each in listed.items():
         much = f"not known: {each.text}" if isinstance(each, VenueError) else sum(map(wanted.covers, each))

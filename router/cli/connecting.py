@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define
 
 from router.cli.choosing import Chosen
 from router.cli.exits import NOT_SENT, USAGE, Failure
-from router.cli.remembered import is_written_here
 from router.cli.telling import complain
 from router.core import Router
 from router.errors import JournalBusy, JournalError, VenueError
-from router.venue import Adapter
+from router.venue import Adapter, Listener
 
 if TYPE_CHECKING:
     from router.config import Config
 
-__all__ = ["Connected", "Journal", "connected", "failures"]
+__all__ = ["Connected", "Journal", "connected", "failures", "journal_of"]
 
 
 class Journal(Enum):
@@ -42,37 +42,67 @@ class Connected:
     journal: Path | None = None
 
 
+class _Patient:
+    """An adapter whose open() is waited for so long, and goes on in the background: a venue that hangs in its login holds up
+    no other.
+    """
+
+    def __init__(self, adapter: Adapter, seconds: float) -> None:
+        self._adapter, self._seconds = adapter, seconds
+        self._opening: asyncio.Task[None] | None = None
+
+    async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
+        self._opening = asyncio.get_running_loop().create_task(self._adapter.open(name, listener, strict=strict))
+        done, _ = await asyncio.wait([self._opening], timeout=self._seconds)
+        for task in done:
+            task.result()
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await self._adapter.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+
 @asynccontextmanager
-async def connected(chosen: Chosen, need: Journal, *, strict: bool = True) -> AsyncIterator[Connected]:
-    """Connect these venues. strict: all of them, or Failure; else those that can be, and health() tells of the others."""
-    found = await _opened(chosen, need, strict=strict)
+async def connected(
+    chosen: Chosen, need: Journal, *, strict: bool = True, patience: float | None = None, due: float | None = None
+) -> AsyncIterator[Connected]:
+    """Connect these venues. strict: all of them, or Failure; else those that can be, and health() tells of the others.
+
+    patience: seconds that a venue may hold up the others, if not strict; due: when, on the loop's clock, it is over.
+    """
+    try:
+        async with asyncio.timeout_at(due):
+            found = await _opened(chosen, need, strict=strict, patience=patience)
+    except TimeoutError:
+        names = ", ".join(chosen.names)
+        raise Failure(f"not sent: {names}: not connected by the deadline", NOT_SENT) from None
     try:
         yield found
     finally:
         await found.router.close()
 
 
-async def _opened(chosen: Chosen, need: Journal, *, strict: bool) -> Connected:
-    path = _path(chosen, need)
-    if path is None:
-        return await _open(chosen, strict=strict)
+async def _opened(chosen: Chosen, need: Journal, *, strict: bool, patience: float | None) -> Connected:
+    path = journal_of(chosen, need)
     try:
-        return await _open(chosen, path, strict=True)
+        found = await _open(chosen, path, strict=strict, patience=patience)
     except JournalError as error:
         _go_on_without(error, need)
-        return await _open(chosen, strict=strict)
-    except Failure:
-        if strict:
-            raise
-    found = await _open(chosen, path, strict=False)  # not every venue can be connected; the journal could be opened
-    if not is_written_here(path):  # somebody else was quicker, and a Router that is not strict does not say so
-        await found.router.close()
-        _go_on_without(JournalBusy(str(path), "another Router has opened it meanwhile"), need)
-        return await _open(chosen, strict=False)
-    return found
+        return await _open(chosen, None, strict=strict, patience=patience)
+    if (fault := found.router.journal_error) is None:
+        return found
+    await found.router.close()
+    _go_on_without(fault, need)
+    return await _open(chosen, None, strict=strict, patience=patience)
 
 
-def _path(chosen: Chosen, need: Journal) -> Path | None:
+def journal_of(chosen: Chosen, need: Journal) -> Path | None:
+    """The journal that is to be opened. Raises Failure where one is needed and there is none."""
     path = None if chosen.config is None else chosen.config.journal
     if path is None and need is Journal.OWN:
         raise Failure(
@@ -94,8 +124,10 @@ def _go_on_without(error: JournalError, need: Journal) -> None:
         complain(f"{error} (THIS COMMAND IS NOT WRITTEN TO IT, and goes on without)")
 
 
-async def _open(chosen: Chosen, journal: Path | None = None, *, strict: bool) -> Connected:
+async def _open(chosen: Chosen, journal: Path | None, *, strict: bool, patience: float | None) -> Connected:
     adapters, options = chosen.adapters(), _options(chosen.config, journal)
+    if patience is not None:
+        adapters = {name: cast("Adapter", _Patient(each, patience)) for name, each in adapters.items()}
     router = Router(adapters, strict=strict, **options)
     try:
         await router.open()

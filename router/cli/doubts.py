@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from attrs import frozen
 
+from router.cli.asking import progress
 from router.cli.exits import DONE, UNKNOWN, USAGE, Failure
-from router.cli.reading import reading
+from router.cli.reading import mark, reading, vouch, watched
 from router.cli.recounting import facts_of, read_story, show_story, told_of
 from router.cli.remembered import IN_DOUBT, InDoubt
 from router.cli.telling import complain
 from router.console import cell, show, show_json, table
 from router.errors import JournalBusy, JournalError
+from router.report import Outcome
 from router.story import in_doubt, tell
 
 if TYPE_CHECKING:
     from router.journal.reading import Told
 
 __all__ = ["Doubt", "find_doubt", "list_doubts", "tell_rest", "unwritable"]
+
+MOST: Final = 3  # complaints in a line
 
 
 @frozen(kw_only=True)
@@ -36,8 +40,9 @@ class Doubt:
 
 def find_doubt(journal: Path, name: str) -> Doubt:
     """What is in doubt of this id. Raises Failure when nothing is."""
-    with reading(journal) as db:
+    with watched(journal) as db:
         told = told_of(db, name)
+        vouch(db, journal, told)
     intents = in_doubt(told)
     mine = [intent for intent in intents if intent.op == name] or intents
     if not mine:
@@ -46,17 +51,32 @@ def find_doubt(journal: Path, name: str) -> Doubt:
 
 
 def list_doubts(journal: Path, *, as_json: bool) -> int:
-    """Everything that is in doubt, and the exit code."""
-    with reading(journal) as db:
+    """Everything that is in doubt, and the exit code. Whoever relies on that relies on all of the journal: it is looked through."""
+    from router.journal.file import look_through  # noqa: PLC0415 - SQLite is of use to those who have a journal
+
+    last = mark(journal)
+    with progress(f"reading {journal}"), reading(journal) as db:
+        db.execute("BEGIN")
+        wrong = list(look_through(db, last))
         found = [InDoubt(*row) for row in db.execute(IN_DOUBT)]
     if as_json:
-        show_json({"journal": str(journal), "in_doubt": [attrs.asdict(each) for each in found]})
-    elif found:
+        show_json({"journal": str(journal), "in_doubt": [attrs.asdict(each) for each in found], "complaints": wrong})
+    else:
+        _show(journal, found, is_all=not wrong)
+    if not wrong:
+        return UNKNOWN if found else DONE
+    more = f", and {len(wrong) - MOST} more" if len(wrong) > MOST else ""
+    complain(
+        f"journal {journal}: it is damaged: {'; '.join(wrong[:MOST])}{more}. SO MORE MAY BE IN DOUBT than it knows of; "
+        "`router journal check` says all that is wrong"
+    )
+    return USAGE
+
+
+def _show(journal: Path, found: Sequence[InDoubt], *, is_all: bool) -> None:
+    if found:
         rows = table("in doubt since (UTC)", "venue", "command", "id", "order", "symbol", "what is known")
         for each in found:
-            known = (
-                "the caller was told UNKNOWN" if each.state == "unknown" else "not answered yet, or its process died"
-            )
             order = each.order_id or each.client_order_id or "-"
             words = (
                 each.at.strftime("%Y-%m-%d %H:%M:%S"),
@@ -65,32 +85,51 @@ def list_doubts(journal: Path, *, as_json: bool) -> int:
                 each.op,
                 order,
                 each.symbol or "-",
-                known,
+                _known(each),
             )
             rows.add_row(*map(cell, words))
         show(rows)
-    else:
+    elif is_all:
         show(f"{journal}: nothing is in doubt")
-    return UNKNOWN if found else DONE
+
+
+def _known(doubt: InDoubt) -> str:
+    if doubt.rests:
+        return "asking tells nothing more: settle it with --as"
+    return "the caller was told UNKNOWN" if doubt.state == "unknown" else "not answered yet, or its process died"
 
 
 def tell_rest(doubt: Doubt, *, as_json: bool) -> int:
     """What has been written since, and whether that settles it: the exit code."""
     with reading(doubt.journal) as db:
         told = told_of(db, doubt.told[0].op or doubt.name)
-    left = [intent for intent in in_doubt(told) if intent.op in {each.op for each in doubt.intents}]
+    mine = {each.op for each in doubt.intents}
+    left = [intent for intent in in_doubt(told) if intent.op in mine]
+    open_ended = {each.op for each in told if each.op in mine and each.what == "resolved" and _is_unknown(each)}
     last = max(each.number for each in doubt.told)
     story = read_story(doubt.journal, told)
     old = [place for place, line in enumerate(story.lines) if line.told is not None and line.told.number <= last]
     new = attrs.evolve(story, lines=story.lines[old[-1] + 1 :])
     if as_json:
-        show_json(facts_of(doubt.name, new) | {"settled": not left, "in_doubt": [intent.op for intent in left]})
+        show_json(
+            facts_of(doubt.name, new)
+            | {"settled": not (left or open_ended), "in_doubt": [intent.op for intent in left]}
+        )
     else:
         show("")
         show_story(new)
     for intent in left:
         _say_how(intent)
-    return UNKNOWN if left else DONE
+    for op in sorted(map(str, open_ended)):
+        complain(
+            f"{op} is over, and what became of it is UNKNOWN: look at what is open, and cancel that: router orders"
+        )
+    return UNKNOWN if left or open_ended else DONE
+
+
+def _is_unknown(told: Told) -> bool:
+    """An end without an outcome: of a cancel-all that nobody goes on with."""
+    return told.facts.get("outcome") == Outcome.UNKNOWN
 
 
 def _say_how(intent: Told) -> None:

@@ -11,7 +11,7 @@ import click
 from attrs import define
 
 from router.cli.telling import complain
-from router.console import show_json, visible
+from router.console import show_json, visible, write
 from router.errors import RouterError
 from router.report import Outcome
 
@@ -65,39 +65,52 @@ class Failure(Exception):
 
 @define
 class Sending:
-    """What an interruption leaves open. begun: the command may have sent something."""
+    """What an interruption leaves open. begun: the command may have sent something; recovering: only what the journal has in doubt."""
 
     begun: bool = False
+    recovering: bool = False
+
+    def interrupted(self) -> Failure:
+        """What an interruption comes to."""
+        if self.begun:
+            return Failure("interrupted; what was sent may have been executed", UNKNOWN)
+        if self.recovering:
+            return Failure("interrupted; only what was in doubt in the journal may have been sent again", NOT_SENT)
+        return Failure("interrupted; this command has sent nothing", NOT_SENT)
+
+
+_latest = Sending()
+"""Of the command that runs, or has run: also what comes after its work can be interrupted."""
 
 
 def run(work: Coroutine[Any, Any, T], sending: Sending | None = None) -> T:
     """Run it to its end. Interrupted, it fails with what that leaves open."""
+    global _latest  # noqa: PLW0603 - a process runs one command
+    _latest = Sending() if sending is None else sending
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
-        if sending is not None and sending.begun:
-            raise Failure("interrupted; what was sent may have been executed", UNKNOWN) from None
-        raise Failure("interrupted; this command has sent nothing", NOT_SENT) from None
+        raise _latest.interrupted() from None
 
 
-def explain(error: Exception, *, as_json: bool) -> int:
+def explain(error: BaseException, *, as_json: bool) -> int:
     """Say what went wrong, and return its exit code."""
     lines: Sequence[str] = ()
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        error = _latest.interrupted()
     match error:
         case click.exceptions.NoArgsIsHelpError():
-            error.show()
+            write(f"{error.format_message()}\n", err=True)
             return USAGE
         case click.ClickException():
             message, code = error.format_message(), error.exit_code
         case Failure():
             message, code, lines = str(error), error.code, error.lines
-        case click.Abort():
-            message, code = "interrupted; what was sent may have been executed", UNKNOWN
         case RouterError() | ValueError() | TypeError():
             message, code = f"{type(error).__name__}: {error}", UNKNOWN
         case _:
-            traceback.print_exception(error)
-            return UNKNOWN
+            write("".join(traceback.format_exception(error)), err=True)
+            message, code = f"a bug: {type(error).__name__}: {error}", UNKNOWN
     for line in (message, *lines):
         complain(line)
     if as_json:

@@ -17,12 +17,12 @@ from router.cli.connecting import Journal, connected
 from router.cli.exits import DONE, UNKNOWN, run
 from router.cli.remembered import InDoubt, Remembered, remembered
 from router.cli.showing import ORDER_COLUMNS, order_cells
-from router.console import cell, red, show, show_json, table
+from router.console import red, show, show_json, show_rows
 from router.core import Router
 from router.errors import VenueError
 from router.report import OrderState
 
-__all__ = ["command", "read_orders"]
+__all__ = ["command", "marked", "read_orders"]
 
 Listed = Mapping[str, list[OrderState] | VenueError]
 
@@ -45,8 +45,7 @@ def command(venues: tuple[str, ...], path: Path | None, as_json: bool) -> int:
     """  # noqa: D301 - click reads the \b
     chosen = choose(venues, path)
     listed = run(_read(chosen))
-    journal = None if chosen.config is None else chosen.config.journal
-    known = None if journal is None else remembered(journal, chosen.names)
+    known = _known(chosen)
     shown = {name: _marked(each, known) for name, each in listed.items()}
     if as_json:
         show_json(_facts(shown, known))
@@ -73,6 +72,17 @@ async def read_orders(router: Router, names: Sequence[str]) -> Listed:
     return found
 
 
+def marked(listed: Listed, chosen: Chosen) -> Listed:
+    """The same, with `own` as the journal knows it, which is only read."""
+    known = _known(chosen)
+    return {name: _marked(each, known) for name, each in listed.items()}
+
+
+def _known(chosen: Chosen) -> Remembered | None:
+    journal = None if chosen.config is None else chosen.config.journal
+    return None if journal is None else remembered(journal, chosen.names)
+
+
 def _marked(orders: list[OrderState] | VenueError, known: Remembered | None) -> list[OrderState] | VenueError:
     if known is None or isinstance(orders, VenueError):
         return orders
@@ -97,10 +107,8 @@ def _facts(listed: Listed, known: Remembered | None) -> dict[str, Any]:
 def _show(listed: Listed, known: Remembered | None) -> None:
     orders = [order for each in listed.values() if not isinstance(each, VenueError) for order in each]
     if orders:
-        rows = table(*ORDER_COLUMNS, *(["own"] if known else []))
-        for order in orders:
-            rows.add_row(*map(cell, (*order_cells(order), *(["yes" if order.own else "-"] if known else []))))
-        show(rows)
+        shown = [(*order_cells(order), *(["yes" if order.own else "-"] if known else [])) for order in orders]
+        show_rows((*ORDER_COLUMNS, *(["own"] if known else [])), shown)
     for name, each in listed.items():
         if isinstance(each, VenueError):
             show(red(f"{name}: its open orders are not known: {each.text} ({type(each).__name__})"))
@@ -111,9 +119,9 @@ def _show(listed: Listed, known: Remembered | None) -> None:
 
 
 def _show_doubts(doubts: Sequence[InDoubt]) -> None:
-    rows = table("in doubt since", "venue", "command", "order", "client id", "symbol", "what is known")
+    rows: list[tuple[str, ...]] = []
     for each in doubts:
         words = "unknown" if each.state == "unknown" else "not answered yet, or its process died"
         names = (each.order_id or "-", each.client_order_id or "-", each.symbol or "-")
-        rows.add_row(*map(cell, (each.at.isoformat(" ", "milliseconds"), each.venue, each.verb, *names, words)))
-    show(rows)
+        rows.append((each.at.isoformat(" ", "milliseconds"), each.venue, each.verb, *names, words))
+    show_rows(("in doubt since", "venue", "command", "order", "client id", "symbol", "what is known"), rows)

@@ -9,7 +9,7 @@ import attrs
 
 from router.cli.exits import DONE, NOT_SENT, REFUSED, UNKNOWN
 from router.cli.showing import order_line
-from router.console import cell, coloured, show, table
+from router.console import cell, coloured, show, show_rows, table
 from router.massreport import NotAffected, VenueCancelReport
 from router.report import OrderState, Outcome
 
@@ -26,7 +26,7 @@ class Unreached:
 
 Part = VenueCancelReport | Unreached
 WORDS = {
-    Outcome.CONFIRMED: "proven: nothing is open (read twice)",
+    Outcome.CONFIRMED: "proven: {scope} is open (read twice)",
     Outcome.REFUSED: "NOT PROVEN: orders were refused",
     Outcome.UNKNOWN: "NOT PROVEN",
     Outcome.NOT_SENT: "NOT SENT",
@@ -69,19 +69,19 @@ def _facts(part: Part) -> dict[str, Any]:
     return {"outcome": _outcome(part), **attrs.asdict(part)}
 
 
-def show_parts(parts: Mapping[str, Part]) -> None:
-    """As tables: each venue, then everything that was not cancelled or is in doubt, with the reason."""
+def show_parts(parts: Mapping[str, Part], scope: str) -> None:
+    """As tables: each venue, then everything that was not cancelled or is in doubt, with the reason.
+
+    scope: what a proof is about, as "nothing of AAPL-USD".
+    """
     rows = table("venue", "cancelled", "", "outcome")
     for name, part in parts.items():
         taken, outcome = "-" if isinstance(part, Unreached) else str(len(part.affected)), _outcome(part)
-        rows.add_row(*map(cell, (name, taken, coloured(outcome), WORDS[outcome])))
+        rows.add_row(*map(cell, (name, taken, coloured(outcome), WORDS[outcome].format(scope=scope))))
     show(rows)
     reasons = [(name, *reason) for name, part in parts.items() for reason in _reasons(part)]
     if reasons:
-        rows = table("venue", "", "order", "why")
-        for reason in reasons:
-            rows.add_row(*map(cell, reason))
-        show(rows)
+        show_rows(("venue", "what", "order", "why"), reasons)
 
 
 def _reasons(part: Part) -> Iterator[tuple[str, str, str]]:

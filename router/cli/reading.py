@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -11,16 +11,19 @@ import click
 
 from router.cli.choosing import configured
 from router.cli.exits import USAGE, Failure
+from router.cli.telling import complain
 from router.errors import JournalError
 
 if TYPE_CHECKING:
     import apsw
 
     from router.journal.lock import Mark
+    from router.journal.reading import Told
 
-__all__ = ["argument", "journal_path", "mark", "option", "reading"]
+__all__ = ["argument", "journal_path", "mark", "option", "reading", "vouch", "watched"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST: Final = 5  # entries that are named
 HELP: Final = "The journal.  [default: the one in router.toml]"
 
 option = click.option("--journal", "journal", type=click.Path(path_type=Path), metavar="PATH", help=HELP)
@@ -43,8 +46,10 @@ def journal_path(journal: Path | None, config: Path | None) -> Path:
 def reading(path: Path) -> Iterator[apsw.Connection]:
     """A connection that only reads. Raises Failure for a journal that can't be read."""
     import apsw  # noqa: PLC0415 - SQLite is of use to these commands alone
+    import msgspec  # noqa: PLC0415 - see above
 
     from router.journal import file as journalfile  # noqa: PLC0415 - see above
+    from router.journal.glance import Senseless  # noqa: PLC0415 - see above
 
     try:
         db = journalfile.reader(path)
@@ -54,10 +59,35 @@ def reading(path: Path) -> Iterator[apsw.Connection]:
             db.close()
     except apsw.Error as error:
         raise Failure(
-            f"journal {path}: {journalfile.explain(error)}; `router journal check` says more", USAGE
+            f"journal {path}: {journalfile.explain(error, path)}; `router journal check` says more", USAGE
         ) from None
+    except (Senseless, msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+        text = f"journal {path}: it is damaged, and what was asked for can't be read: {error}; `router journal check` says more"
+        raise Failure(text, USAGE) from None
     except JournalError as error:
         raise Failure(str(error), USAGE) from None
+
+
+@contextmanager
+def watched(path: Path) -> Iterator[apsw.Connection]:
+    """The same, at one moment; it is said on stderr when the journal has lost entries."""
+    from router.journal.glance import lost  # noqa: PLC0415 - SQLite is of use to these commands alone
+
+    last = mark(path)  # before the entries are looked at: a writer may go on
+    with reading(path) as db:
+        db.execute("BEGIN")
+        for complaint in lost(db, last):
+            complain(f"journal {path}: {complaint} (WHAT FOLLOWS IS NOT ALL; `router journal check` says more)")
+        yield db
+
+
+def vouch(db: apsw.Connection, path: Path, told: Sequence[Told]) -> None:
+    """Say which of these entries are not as they were written."""
+    from router.journal.glance import changed  # noqa: PLC0415 - SQLite is of use to these commands alone
+
+    if wrong := changed(db, told):
+        numbers = ", ".join(map(str, wrong[:MOST])) + (", ..." if len(wrong) > MOST else "")
+        complain(f"journal {path}: not as written: {numbers} (DON'T TRUST THEM; `router journal check` says more)")
 
 
 def mark(path: Path) -> Mark:

@@ -30,8 +30,16 @@ NARROWEST: Final = 40  # columns for the text
 
 
 def told_of(db: apsw.Connection, name: str) -> list[Told]:
-    """Every entry of the order that is meant. Raises Failure for none, and for several, which it lists."""
-    from router.story import tracing  # noqa: PLC0415 - SQLite is of use to those who read a journal
+    """Every entry of the order that is meant. Raises Failure for none, and for several, which it lists; Senseless."""
+    from router.journal.glance import sensible  # noqa: PLC0415 - SQLite is of use to those who read a journal
+
+    told = _found(db, name)
+    sensible(told)
+    return told
+
+
+def _found(db: apsw.Connection, name: str) -> list[Told]:
+    from router.story import tracing  # noqa: PLC0415 - see told_of
 
     told = tracing.trace(db, name)
     if told:

@@ -10,7 +10,6 @@ from attrs import evolve, field, frozen
 
 from router.cli.telling import complain
 from router.errors import JournalError
-from router.model import process_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from router.report import OrderState
 
-__all__ = ["InDoubt", "Remembered", "is_written_here", "remembered"]
+__all__ = ["InDoubt", "Remembered", "remembered"]
 
 
 def _time(seconds: float) -> datetime:
@@ -28,7 +27,9 @@ def _time(seconds: float) -> datetime:
 
 @frozen
 class InDoubt:
-    """A command of which the journal doesn't know the outcome. state: "intent" (not answered) or "unknown" (given up)."""
+    """A command of which the journal doesn't know the outcome. state: "intent" (not answered) or "unknown" (given up);
+    rests: asking tells nothing more of it.
+    """
 
     venue: str
     verb: str
@@ -38,6 +39,7 @@ class InDoubt:
     symbol: str | None
     op: str
     at: datetime = field(converter=_time)
+    rests: bool = field(default=False, converter=bool)
 
 
 @frozen
@@ -62,39 +64,36 @@ def remembered(path: Path, venues: Iterable[str]) -> Remembered | None:
     import apsw  # noqa: PLC0415 - SQLite is of use only where there is a journal
 
     from router.journal import file as journalfile  # noqa: PLC0415 - SQLite is of use only where there is a journal
+    from router.journal.glance import glance  # noqa: PLC0415 - see above
 
     try:
+        mark = journalfile.read_mark(journalfile.real(path))
         db = journalfile.reader(path)
         try:
-            return _read(db, set(venues))
+            db.execute("BEGIN")
+            wrong = next(glance(db, mark), "")
+            found = None if wrong else _read(db, set(venues))
         finally:
             db.close()
     except apsw.Error as error:
-        complain(f"journal {path}: {journalfile.explain(error)} ({LEFT_OPEN})")
+        wrong = journalfile.explain(error, path)
+    except (ValueError, TypeError, OverflowError) as error:  # what is not what it was
+        wrong = str(error)
     except JournalError as error:
         complain(f"{error} ({LEFT_OPEN})")
-    return None
-
-
-def is_written_here(path: Path) -> bool:
-    """Whether it is a Router of this process that has the journal open."""
-    from router.journal import file as journalfile  # noqa: PLC0415 - see above
-
-    try:
-        db = journalfile.reader(path)
-        try:
-            last = db.execute("SELECT prefix, closed FROM run ORDER BY run DESC LIMIT 1").fetchone()
-        finally:
-            db.close()
-    except JournalError:
-        return False
-    return bool(last == (process_prefix(), None))
+        return None
+    if wrong:
+        complain(f"journal {path}: {wrong}; `router journal check` says more ({LEFT_OPEN})")
+        return None
+    return found
 
 
 LEFT_OPEN: Final = "so nothing tells which orders are own, nor what is in doubt"
 OWN: Final = "SELECT venue, coalesce(order_id, client_order_id) FROM own_order WHERE live"
 IN_DOUBT: Final = """
-    SELECT venue, verb, state, order_id, client_order_id, symbol, op, at FROM operation
+    SELECT venue, verb, state, order_id, client_order_id, symbol, op, at, EXISTS (
+        SELECT 1 FROM entry WHERE entry.op = operation.op AND what = 'unknown' AND instr(entry.facts, '"rest":true')
+    ) FROM operation
     WHERE state IN ('intent', 'unknown') ORDER BY at
 """
 

@@ -6,7 +6,7 @@ import asyncio
 import getpass
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
@@ -19,9 +19,19 @@ from router.journal.reading import story
 from router.journal.settling import WORDS, Ruling, contradiction, fitting, records, write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import apsw
+
     from router.journal.reading import Told
 
 __all__ = ["settle_by_hand"]
+
+
+FORMER: Final = """
+    SELECT DISTINCT op FROM entry, json_each(facts, '$.former') AS former
+    WHERE venue = ? AND what = 'execution' AND op IS NOT NULL AND former.value = ?
+"""
 
 
 def settle_by_hand(doubt: Doubt, word: str, order_id: str | None, note: str, *, yes: bool) -> Doubt:
@@ -86,16 +96,33 @@ def _check(doubt: Doubt, word: str, intent: Told, state: Mapping[str, Any] | Non
             "the venue's id of the order is not known: give it with --order-id, or nothing could cancel it", USAGE
         )
     if order_id is not None and known is None:
-        _check_new(doubt, order_id)
+        _check_new(doubt.journal, intent, order_id)
 
 
-def _check_new(doubt: Doubt, order_id: str) -> None:
-    with reading(doubt.journal) as db:
-        others = {each.op for each in story(db, order_id) if each.what == "intent"}
-    if others:
+def _check_new(journal: Path, intent: Told, order_id: str) -> None:
+    """Raises Failure for an id that is known to be another order's."""
+    with reading(journal) as db:
+        told = [each for each in story(db, order_id) if each.venue == intent.venue and each.op != intent.op]
+        known = told + _former(db, intent.venue, order_id)
+    if any(_is_another(each, intent, order_id) for each in known):
         raise Failure(
             f"--order-id was {order_id!r}, and the journal knows that as another order: router why {order_id}", USAGE
         )
+
+
+def _former(db: apsw.Connection, venue: str, order_id: str) -> list[Told]:
+    """Entries of the order that had this id before a change."""
+    ops = [op for (op,) in db.execute(FORMER, (venue, order_id))]
+    return [each for op in ops for each in story(db, op) if each.op == op]
+
+
+def _is_another(told: Told, intent: Told, order_id: str) -> bool:
+    """Whether this entry is not of the order of intent: of another submit, of another client id, or from before."""
+    if told.what == "intent" and told.facts.get("verb") == "submit":
+        return True
+    if told.order_id != order_id:
+        return False
+    return told.number < intent.number or told.client_order_id not in {None, "", intent.client_order_id}
 
 
 def _operator() -> str:

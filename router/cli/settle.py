@@ -57,14 +57,15 @@ def command(
 
     With an ID (as `router why` takes it), the venue is asked what became of it, as a restart does: what it shows settles the doubt; a cancel by
     the venue's id is sent again; with on_unknown = "kill" a submit is cancelled. With --as, nobody is asked and your word is taken:
-    it is written down with your name, and is never changed again.
+    it is written down with your name. THAT CAN'T BE UNDONE: nobody asks about it any more, and an order that you name with
+    --order-id is taken for this one from then on, so look at the venue first.
 
     A journal that a Router has open can't be written to: stop that Router first.
 
     \b
     Exit codes:
       0  settled; nothing in doubt
-      2  usage: not in doubt, no such id, the journal is in use or can't be read; nothing was written
+      2  usage: not in doubt, no such id, the journal is in use, damaged or can't be read; nothing was written
       3  in doubt still
       4  the venue can't be reached or refuses the login, or the answer to the question was no; nothing was written
     """  # noqa: D301 - click reads the \b

@@ -98,6 +98,7 @@ async def _submit(
     with progress(f"connecting to {order.venue}") as tell:
         async with connected(chosen, Journal.KEPT) as found:
             if found.journal is not None:
+                sending.recovering = True
                 tell("waiting until what was in doubt in the journal has been asked about")
                 await found.router.recovered()
             sending.begun = True

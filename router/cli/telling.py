@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
-import click
-
-from router.console import visible
+from router.console import visible, write
 
 __all__ = ["complain", "hear_the_log", "say"]
 
 
 def say(text: str) -> None:
     """One line that is no complaint."""
-    click.echo(visible(text), err=True)
+    write(f"{visible(text)}\n", err=True)
 
 
 def complain(text: str) -> None:
     """One line that something is not as it should be."""
-    click.echo(f"router: {visible(text)}", err=True)
+    write(f"router: {visible(text)}\n", err=True)
+
+
+IDLE: Final = ("which this Router does not have", "going on without it: submits will not be sent")
+"""What the Router says of its journal that is no news here: a command connects only the venues that it is about, and says itself
+what it does without the journal.
+"""
 
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if any(words in str(record.msg) for words in IDLE):
+            return
         for line in self.format(record).splitlines():
             complain(line)
 

@@ -30,10 +30,13 @@ def command(name: str, frames: bool, journal: Path | None, path: Path | None, as
     Exit codes:
       0  told
       2  the journal knows no such id, or several; or it can't be read
+
+    Entries that are lost, or are not as they were written, are said on stderr; what is left is told.
     """  # noqa: D301 - click reads the \b
     where = reading.journal_path(journal, path)
-    with reading.reading(where) as db:
+    with reading.watched(where) as db:
         told = told_of(db, name)
+        reading.vouch(db, where, told)
     story = read_story(where, told)
     if as_json:
         show_json(facts_of(name, story))

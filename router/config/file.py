@@ -19,6 +19,11 @@ __all__ = ["MAX_FILE", "Unreadable", "content", "document", "located"]
 MAX_FILE: Final = 256 * 1024
 """Bytes. Hundreds of venues fit; what is larger is some other file."""
 
+MAX_DOTS: Final = 128
+"""In a key. tomllib needs the square of a dotted key's length, and as many levels as it has parts."""
+MAX_LEVELS: Final = 32
+TOO_DEEP: Final = "it is nested too deep; no setting needs more than a few levels of [ ] and { }, or parts of a key"
+
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\-]{1,120})\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\-]{1,120})\s*=")
@@ -152,14 +157,31 @@ def _parse(text: bytes) -> dict[str, Any] | str:
     except UnicodeDecodeError as error:
         before = text[: error.start].split(b"\n")
         return f"line {len(before)}, byte {len(before[-1]) + 1} is not UTF-8; save the file as UTF-8"
+    lines = (line for line in decoded.split("\n") if not line.lstrip().startswith("#"))
+    if any(each.count(".") > MAX_DOTS for line in lines for each in line.split("=")):
+        return TOO_DEEP
     try:
-        return tomllib.loads(decoded)
+        found = tomllib.loads(decoded)
     except tomllib.TOMLDecodeError as error:
         return _syntax(str(error), decoded)
     except RecursionError:
-        return "it is nested too deep; no setting needs more than a few levels of [ ] and { }"
+        return TOO_DEEP
     except ValueError:
         return "a number in it has too many digits; write texts, also those made of digits, in quotes"
+    return TOO_DEEP if _is_deep(found) else found
+
+
+def _is_deep(found: dict[str, Any]) -> bool:
+    """Whether it has more levels than those who read it could follow."""
+    level: list[Any] = [found]
+    for _ in range(MAX_LEVELS):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _syntax(said: str, text: str) -> str:

@@ -23,7 +23,7 @@ from router.journal.lock import Mark
 from router.journal.schema import ENDED, FINAL, SCHEMA
 from router.journal.tables import MOVES_ORDER
 
-__all__ = ["DAMAGE", "checksum", "has_our_tables", "look_through"]
+__all__ = ["COLUMNS", "DAMAGE", "checksum", "compare", "has_our_tables", "is_whole", "look_through", "lost"]
 
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError)
 Row = tuple[Any, ...]
@@ -46,7 +46,7 @@ def look_through(db: apsw.Connection, mark: Mark) -> Iterator[str]:
             return
         yield from _without_operation(db)
         yield from _operations(db)
-        yield from _end(db, mark)
+        yield from lost(db, mark)
     except DAMAGE as error:
         yield f"SQLite says: {error}"
 
@@ -69,7 +69,8 @@ def _ours() -> frozenset[Row]:
     return found
 
 
-def _end(db: apsw.Connection, mark: Mark) -> Iterator[str]:
+def lost(db: apsw.Connection, mark: Mark) -> Iterator[str]:
+    """Whether it has less than its lock says. mark: read before, because a writer may go on."""
     last = db.execute("SELECT coalesce(max(number), 0) FROM entry").get
     if last < mark.number and mark.is_owed():
         yield f"its last entry is {last}, and {mark.number} was written: the entries after it are lost"
@@ -77,16 +78,17 @@ def _end(db: apsw.Connection, mark: Mark) -> Iterator[str]:
 
 # -- entries
 
-_COLUMNS: Final = "number, run, at, op, venue, what, order_id, client_order_id, facts, crc"
+COLUMNS: Final = "number, run, at, op, venue, what, order_id, client_order_id, facts, crc"
 
 
 def _without_operation(db: apsw.Connection) -> Iterator[str]:
-    for row in db.execute(f"SELECT {_COLUMNS} FROM entry WHERE op IS NULL"):
-        if not _is_whole(row):
+    for row in db.execute(f"SELECT {COLUMNS} FROM entry WHERE op IS NULL"):
+        if not is_whole(row):
             yield _changed(row)
 
 
-def _is_whole(row: Row) -> bool:
+def is_whole(row: Row) -> bool:
+    """Whether an entry, with its checksum, is as it was written."""
     return isinstance(row[8], str) and checksum(row) == row[-1]
 
 
@@ -116,21 +118,22 @@ _status: Final = msgspec.json.Decoder(_State).decode
 
 def _operations(db: apsw.Connection) -> Iterator[str]:
     """Both tables beside the entries, all in the order of their operations' names."""
-    entries = db.execute(f"SELECT {_COLUMNS} FROM entry WHERE op IS NOT NULL ORDER BY op, number")
+    entries = db.execute(f"SELECT {COLUMNS} FROM entry WHERE op IS NOT NULL ORDER BY op, number")
     operations = _Beside(db.execute("SELECT * FROM operation ORDER BY op"))
     orders = _Beside(db.execute("SELECT * FROM own_order ORDER BY op"))
     for op, group in groupby(entries, key=itemgetter(3)):
         rows = list(group)
-        changed = [_changed(row) for row in rows if not _is_whole(row)]
+        changed = [_changed(row) for row in rows if not is_whole(row)]
         yield from changed
         found = operations.at(op), orders.at(op)
-        if not changed and (complaint := _compare(op, rows, *found)):
+        if not changed and (complaint := compare(op, rows, *found)):
             yield complaint
     for op in (*operations.left(), *orders.left()):
         yield f"nothing tells of the operation {op}"
 
 
-def _compare(op: str, rows: Iterable[Row], operation: Row | None, order: Row | None) -> str:
+def compare(op: str, rows: Iterable[Row], operation: Row | None, order: Row | None) -> str:
+    """What is wrong with an operation and its order, beside their entries; "" for nothing."""
     try:
         sum_of = _Sum(rows)
     except msgspec.DecodeError:

@@ -55,7 +55,7 @@ def compact(path: str | os.PathLike[str], older_than_seconds: float, progress: P
     try:
         return _compact(shown, file, lock, time.time() - older_than_seconds, progress or _nobody)
     except (apsw.Error, OSError) as error:
-        text = f"it can't be compacted: {journalfile.explain(error)}. It holds what it held"
+        text = f"it can't be compacted: {journalfile.explain(error, shown)}. It holds what it held"
         raise JournalError(str(shown), text) from None
     finally:
         lock.release()
@@ -130,7 +130,7 @@ def _shrink(db: apsw.Connection, shown: Path, progress: Progress) -> None:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except (apsw.FullError, apsw.IOError) as error:
         text = (
-            f"what is over was taken out, but the file can't be made smaller: {journalfile.explain(error)}. That takes twice as "
+            f"what is over was taken out, but the file can't be made smaller: {journalfile.explain(error, shown)}. That takes twice as "
             "much room as it has now, for a moment. The journal is whole, and works"
         )
         raise JournalError(str(shown), text) from None

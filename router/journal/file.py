@@ -85,7 +85,7 @@ def create(file: Path, mark: Mark, sync: str) -> None:
             db.close()
         os.link(made, file)
     except (OSError, apsw.Error) as error:
-        raise JournalError(str(file), f"it can't be made: {explain(error)}") from None
+        raise JournalError(str(file), f"it can't be made: {explain(error, file)}") from None
     finally:
         _remove(made)
     _sync(file.parent)
@@ -130,7 +130,7 @@ def look_at(file: Path, *, writing: bool) -> None:
         found = file.stat()
         beside = os.path.lexists(f"{file}-journal")
     except (OSError, ValueError) as error:
-        raise JournalError(str(file), f"it can't be opened: {explain(error)}") from None
+        raise JournalError(str(file), f"it can't be opened: {explain(error, file)}") from None
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(str(file), "it is no file; name one that is, or one that is not there yet")
     if not found.st_size:
@@ -167,10 +167,12 @@ def _check_head(file: Path) -> None:
             name, version = (db.execute(f"PRAGMA {word}").get for word in ("application_id", "user_version"))
             same = has_our_tables(db)
     except DAMAGE as error:
+        if _size(f"{file}-wal"):
+            return  # perhaps a checkpoint was interrupted: it is whole with its log only, and is looked through with that
         text = f"it is no journal, or its beginning has been overwritten ({error}). {AWAY}"
         raise JournalDamaged(str(file), text) from None
     except (apsw.Error, OSError) as error:
-        raise JournalError(str(file), f"it can't be opened: {explain(error)}") from None
+        raise JournalError(str(file), f"it can't be opened: {explain(error, file)}") from None
     if name != APPLICATION_ID:
         raise JournalDamaged(str(file), f"it is a database, but no Router's journal. {AWAY}")
     if version > SCHEMA_VERSION and not same:
@@ -191,15 +193,22 @@ def _told(file: Path) -> Iterator[None]:
     except DAMAGE as error:
         raise JournalDamaged(str(file), f"it can't be read: {error}. {AWAY}") from None
     except (apsw.Error, OSError) as error:
-        raise JournalError(str(file), f"it can't be opened: {explain(error)}") from None
+        raise JournalError(str(file), f"it can't be opened: {explain(error, file)}") from None
 
 
 def reader(path: Path) -> apsw.Connection:
-    """A connection that only reads, also beside the writer."""
+    """A connection that only reads, also beside the writer. Where nothing can be made beside the file, and it has no log, the file
+    is read as it stands: nobody can be writing to it.
+    """
     file = real(path)
     look_at(file, writing=False)
     with _told(file):
-        return _ready(_patient(_connection(file, apsw.SQLITE_OPEN_READONLY)))
+        try:
+            return _ready(_patient(_connection(file, apsw.SQLITE_OPEN_READONLY)))
+        except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError):
+            if _size(f"{file}-wal"):
+                raise
+            return _ready(_connection(file, apsw.SQLITE_OPEN_READONLY, "?immutable=1"))
 
 
 def connect(file: Path, sync: str) -> apsw.Connection:

@@ -10,11 +10,12 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from router.errors import JournalError
 from router.journal import Durability, Journal
@@ -166,7 +167,7 @@ async def write(path: Path, durability: Durability, entries: Sequence[Record]) -
     journal = Journal(path, durability)
     await journal.open()
     try:
-        last = max(journal.put(entry) for entry in entries)
+        last = max(journal.put(evolve(entry, at=time.time())) for entry in entries)  # by now it is open
         if not await journal.written(last, SECONDS):
             raise JournalError(str(path), journal.fault or "the disk hangs; it is not known whether this was written")
     finally:

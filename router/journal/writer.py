@@ -145,7 +145,7 @@ class Writer:
             return (
                 f"journal {self._shown}: a mistake of ours ({type(error).__name__}: {error}); please report it; {AFTER}"
             )
-        return f"journal {self._shown}: {journalfile.explain(error)}; {AFTER}"
+        return f"journal {self._shown}: {journalfile.explain(error, self._shown)}; {AFTER}"
 
     def _next(self) -> Batch:
         """Everything that is to be written now, or nothing when it is to end."""
@@ -216,7 +216,7 @@ class _Hold:
         except BaseException as error:
             self.close()
             if isinstance(error, apsw.Error | OSError):
-                raise JournalError(str(shown), f"it can't be opened: {journalfile.explain(error)}") from None
+                raise JournalError(str(shown), f"it can't be opened: {journalfile.explain(error, shown)}") from None
             raise
 
     def _open(self, file: Path, durability: str, is_unwanted: Callable[[], bool]) -> None:

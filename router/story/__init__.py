@@ -18,7 +18,7 @@ from attrs import field, frozen
 from router.journal.reading import Told
 from router.journal.schema import FINAL
 from router.report import CxlRejReason, Origin
-from router.story.sentences import Known, sentence
+from router.story.sentences import Known, given_up_first, sentence
 from router.story.wording import clock, cut, filled, mapping, terms
 
 __all__ = ["Line", "Run", "Story", "in_doubt", "tell"]
@@ -108,10 +108,14 @@ def _changes(first: int, last: int, runs: Mapping[int, Run]) -> Iterator[Line]:
         between = [between[0], *between[-MOST_RUNS:]]
         yield Line(
             at=between[1].opened,
-            text=f"The journal was opened {last - first - MOST_RUNS} times that said nothing of it.",
+            text=f"The journal was opened {_times(last - first - MOST_RUNS)} without a word of it.",
         )
     for before, after in pairwise(between):
         yield Line(at=after.opened, text=f"{_end(before)} Process {after.pid} opened the journal.")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _death(run: Run | None) -> Iterator[Line]:
@@ -139,7 +143,7 @@ def _heading(told: Sequence[Told]) -> Iterator[str]:
         ids = {each.order_id for each in mine if each.order_id}
         strangers = {key: None for key in strangers if key[1] not in ids}
         yield _named(intent, mine)
-        yield _fate(mine) + _cancels([each for each in told if each.order_id in ids and each.op != intent.op])
+        yield _fate(mine) + _cancels([each for each in told if each.order_id in ids and each.op != intent.op], told)
     for venue, order_id in strangers:
         yield from _stranger(venue, str(order_id), [each for each in told if each.order_id == order_id])
     if not (orders or strangers):
@@ -149,15 +153,22 @@ def _heading(told: Sequence[Told]) -> Iterator[str]:
 def _named(intent: Told, mine: Sequence[Told]) -> str:
     named = next((each.order_id for each in reversed(mine) if each.order_id), None)
     order = f"order {cut(named)}" if named else "an order that the venue has not named"
-    return (
-        f"{intent.venue}, {order}: {terms(mapping(intent.facts, 'command'))}, client id {cut(intent.client_order_id)}."
-    )
+    return f"{intent.venue}, {order}: {terms(_terms(intent, mine))}, client id {cut(intent.client_order_id)}."
+
+
+def _terms(intent: Told, mine: Sequence[Told]) -> Mapping[str, Any]:
+    """As it was submitted, with what has been changed since."""
+    command = mapping(intent.facts, "command")
+    states: Iterator[Mapping[str, Any]] = (mapping(each.facts, "state") for each in reversed(mine))
+    state = next(filter(None, states), {})
+    now = {name: state.get(name) for name in ("quantity", "price", "stop_price") if command.get(name) is not None}
+    return {**command, **{name: value for name, value in now.items() if value is not None}}
 
 
 def _stranger(venue: str, order_id: str, about: Sequence[Told]) -> Iterator[str]:
     known = _status(about)
     yield f"{venue}, order {cut(order_id)}, of which the journal has no submit."
-    yield (_as_known(known) if known else "What became of it is not written.") + _cancels(about)
+    yield (_as_known(known) if known else "What became of it is not written.") + _cancels(about, about)
 
 
 def _command(intent: Told, told: Sequence[Told]) -> str:
@@ -202,10 +213,12 @@ def _is_open(told: Sequence[Told]) -> bool:
     return _status(told).get("status") in {"pending_new", "new", "partially_filled"}
 
 
-def _cancels(about: Sequence[Told]) -> str:
+def _cancels(about: Sequence[Told], told: Sequence[Told]) -> str:
     """What became of the commands about it, where that is worth a heading."""
     late = any(
-        each.facts.get("reason") == CxlRejReason.TOO_LATE_TO_CANCEL and each.facts.get("outcome") == "refused"
+        each.facts.get("reason") == CxlRejReason.TOO_LATE_TO_CANCEL
+        and each.facts.get("outcome") == "refused"
+        and (each.facts.get("origin") == "operator" or not given_up_first(each, told))
         for each in about
     )
     doubts = sorted({str(each.facts.get("verb")).replace("_", "-") for each in in_doubt(about)})

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -19,7 +19,7 @@ from router.model import IdKind
 from router.report import CxlRejReason, ExecType, Origin, Outcome
 from router.story.wording import MOST_WORDS, Facts, cut, filled, mapping, number, terms
 
-__all__ = ["Known", "sentence"]
+__all__ = ["Known", "given_up_first", "sentence"]
 
 CLIENT_KINDS: Final = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 NOUNS: Final = {"submit": "submit", "cancel": "cancel", "replace": "change", "cancel_all": "cancel-all"}
@@ -28,6 +28,8 @@ ENDS: Final = {"filled": "filled", "canceled": "cancelled", "expired": "expired"
 STATUSES: Final = ENDS | {"new": "open", "partially_filled": "partly filled", "pending_new": "not answered yet"}
 TOLD_BEFORE: Final = {"the last run ended before it was settled", "the connection was lost before the answer"}
 """Notes of an operation that have lines of their own."""
+REPLACED: Final = "replaced"
+"""What the library, not the venue, says of an order that a new one took the place of."""
 PARTS: Final = {
     None: "it has received {}, and has not said what became of it",
     Outcome.CONFIRMED: "that is a part of the answer to {}",
@@ -40,6 +42,7 @@ PARTS: Final = {
 class Known:
     """What has been told so far. states: of orders, by operation and by the venue's id."""
 
+    told: list[Told] = field(factory=list)
     intents: dict[str, Told] = field(factory=dict)
     states: dict[str, Facts] = field(factory=dict)
     doubted: set[str] = field(factory=set)
@@ -47,6 +50,7 @@ class Known:
 
     def learn(self, told: Told) -> None:
         """Take in an entry, once its sentence has been made."""
+        self.told.append(told)
         if told.what == "unknown" and told.op:
             self.doubted.add(told.op)
         state = told.facts.get("state")
@@ -95,17 +99,24 @@ def _intent(told: Told, known: Known) -> str:
     command = mapping(facts, "command")
     match facts.get("verb"):
         case "submit":
-            asked = f"to {terms(command)}"
+            asked = f"to {_placing(command)}"
         case "replace":
             asked = f"to change the order{_colon(_changes(command))}"
-        case "cancel":
-            asked = f"to cancel {_target(command)}"
+        case "cancel":  # perhaps of itself: of a cancel_all, or where a submit in doubt is to be cancelled
+            which = known.name(told) if known.is_repeated(told) else ""
+            return f"the Router began to cancel {_target(command)}{f' ({which})' if which else ''}. {_written(told)}"
         case "cancel_all":
             asked = f"to cancel every {_scope(facts)} on {told.venue}"
         case _:
             return _other(told, known)
     which = known.name(told) if known.is_repeated(told) else ""
     return f"the Router was asked {asked}{f' ({which})' if which else ''}. {_written(told)}"
+
+
+def _placing(command: Facts) -> str:
+    options = mapping(command, "options")
+    replaced = next((options[name] for name in sorted(options) if str(name).startswith("replace")), None)
+    return terms(command) if replaced is None else f"replace order {cut(replaced)} by a new one: {terms(command)}"
 
 
 def _written(told: Told) -> str:
@@ -156,6 +167,9 @@ def _lost(told: Told, known: Known) -> str:
 
 
 def _unknown(told: Told, known: Known) -> str:
+    if told.facts.get("rest"):
+        learnt = _colon(cut(told.facts.get("text")))
+        return f"asking tells nothing more of {known.name(told)}{learnt}. It is in doubt until somebody settles it by hand."
     return f"the caller was told that {known.name(told)} is UNKNOWN{_colon(cut(told.facts.get('text')))}."
 
 
@@ -166,6 +180,8 @@ def _execution(told: Told, known: Known) -> str:
     if event.get("origin") == "operator":
         return f"by the operator's word the order is {_status(event)}{held}."
     match event.get("exec_type"):
+        case ExecType.CANCELED if event.get("origin") == Origin.CLIENT and event.get("text") == REPLACED:
+            told_as = "a new order took its place"
         case ExecType.TRADE:
             price = event.get("last_price")
             at = "" if price is None else f" at {number(price)}"
@@ -176,7 +192,9 @@ def _execution(told: Told, known: Known) -> str:
             return f"{_shows(told, event)}: the order is now {terms({**state, 'type': None})}{held}."
         case ExecType.TRIGGERED:
             return f"{_shows(told, event)}: the stop was triggered."
-    return f"{_shows(told, event)}: the order is {_status(event)}{held}."
+        case _:
+            told_as = _shows(told, event)
+    return f"{told_as}: the order is {_status(event)}{held}."
 
 
 def _shows(told: Told, event: Facts) -> str:
@@ -203,11 +221,39 @@ def _ended(told: Told, known: Known) -> str:
     if outcome == Outcome.REFUSED and facts.get("origin") == Origin.ROUTER:
         return f"{_concluded(told, verb)}: {name} is REFUSED, by the Router and not by {told.venue}."
     if outcome == Outcome.REFUSED and verb == "cancel" and facts.get("reason") == CxlRejReason.TOO_LATE_TO_CANCEL:
-        end = ENDS.get(facts.get("status") or "", "over")
-        late = f"{learnt}{name} came too late: the order had been {end}{filled(known.state(told))}"
-        return f"{late}. It is REFUSED, TOO_LATE_TO_CANCEL."
+        return learnt + _too_late(told, known)
     because = _because(told)
     return f"{learnt}{because}{'. So ' if because else ''}{name} is {str(outcome).upper().replace('_', ' ')}."
+
+
+def _too_late(told: Told, known: Known) -> str:
+    name, end = known.name(told), ENDS.get(told.facts.get("status") or "", "over")
+    held = filled(known.state(told))
+    if given_up_first(told, known.told):
+        known_now = f"the order is {end}{held}, which was told only after {name} had been given up"
+        return f"{known_now}. So {name} is REFUSED, TOO_LATE_TO_CANCEL."
+    return f"{name} came too late: the order had been {end}{held}. It is REFUSED, TOO_LATE_TO_CANCEL."
+
+
+def given_up_first(end: Told, told: Sequence[Told]) -> bool:
+    """Whether a cancel had been given up, or its process was gone, before the end of its order was told."""
+    mine = [each for each in told if each.op == end.op and each.number < end.number]
+    doubts = [each.number for each in mine if each.what == "unknown"]
+    before = [each.number for each in mine if mine[0].run == each.run != end.run]
+    gave_up = min(doubts, default=max(before, default=None))
+    ends = (
+        each.number
+        for each in told
+        if each.order_id == end.order_id is not None
+        and each.op != end.op
+        and _is_end(each)
+        and each.number < end.number
+    )
+    return gave_up is not None and gave_up < min(ends, default=end.number)
+
+
+def _is_end(told: Told) -> bool:
+    return any(mapping(told.facts, key).get("status") in ENDS for key in ("state", "event"))
 
 
 def _because(told: Told) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import apsw
 
+from router.journal.glance import Senseless, is_time
 from router.journal.reading import Told, story
 from router.story import Run
 
@@ -73,10 +74,13 @@ def named(db: apsw.Connection, beginning: str) -> dict[str, list[Told]]:
 
 
 def runs(db: apsw.Connection, told: Sequence[Told]) -> list[Run]:
-    """The runs since the first that a story tells of."""
+    """The runs since the first that a story tells of. Raises Senseless."""
     if not told:
         return []
     rows: Any = db.execute(_RUNS, (told[0].run,)).fetchall()
+    for number, _, _, opened, closed in rows:
+        if not is_time(opened) or not (closed is None or is_time(closed)):
+            raise Senseless(f"the times of run {number} are none")
     return [
         Run(number, pid, host, opened, closed, last=_last(db, number), lives=closed is None and _lives(pid, host))
         for number, pid, host, opened, closed in rows

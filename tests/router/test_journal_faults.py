@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -22,6 +23,9 @@ from adapters.qfex.simulator import QfexSimulator
 from router import Order, Outcome, Router
 from router.errors import JournalDamaged, JournalError
 from router.journal import Journal
+from router.journal.fault import explain
+from router.journal.file import reader
+from router.journal.reading import entries
 from router.record import Record
 from router.session import Session
 
@@ -216,6 +220,32 @@ async def test_a_full_disk_has_no_room_for_a_new_one(sim, tmp_path):
         assert not (tmp_path / "j").exists()
 
 
+async def test_a_full_disk_is_called_that_and_what_is_on_it_can_be_read(sim, tmp_path):
+    path = tmp_path / "j"
+    with mounted(tmp_path, "size=400k"):
+        async with router(sim, path) as one:
+            placed = await one.submit(limit())
+        fill(tmp_path / "ballast")
+        await refused_at_open(sim, path, JournalError, "it can't be opened: the disk is full; free some space")
+        with contextlib.closing(reader(path)) as db:
+            assert placed.order_id in {each.order_id for each in entries(db)}
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ({}, "the disk does not work"),
+        ({"f_bavail": 0}, "the disk is full; free some space on it"),
+        ({"f_favail": 0}, "the disk is full; free some space on it"),
+        ({"f_files": 0, "f_favail": 0}, "the disk does not work"),
+    ],
+)
+def test_an_error_on_a_disk_without_room_is_called_that(left, words, monkeypatch, tmp_path):
+    room = {"f_blocks": 9, "f_bavail": 9, "f_files": 9, "f_favail": 9} | left
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**room))
+    assert words in explain(apsw.IOError("disk I/O error"), tmp_path / "j")
+
+
 def fill(path):
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while file.write(BLOCK):
@@ -233,6 +263,9 @@ async def until_it_notices(one):
 LIMITED = """
 import asyncio, signal, sys
 from router.journal import Journal
+from router.journal.fault import explain
+from router.journal.file import reader
+from router.journal.reading import entries
 from router.record import Record
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 

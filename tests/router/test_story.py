@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from attrs import evolve
 
 from router.journal.reading import Told
 from router.story import Run, in_doubt, tell
@@ -181,6 +182,66 @@ def test_a_cancel_that_came_too_late_says_what_had_become_of_the_order():
     assert tell(told).heading[1] == "It was filled (3 of 3). A cancel came too late."
 
 
+def late_cancel(*between, run=1):
+    told = [submit(), event("new", "new"), cancel(), *between]
+    facts = {"outcome": "refused", "reason": 0, "status": "filled", "frame": "{}"}
+    return [*told, entry("resolved", "x1", order_id="o1", client=None, run=run, **facts)]
+
+
+def test_a_fill_that_was_told_after_a_cancel_was_given_up_is_not_said_to_have_come_before_it():
+    told = [entry("unknown", "x1", order_id="o1", client=None, text="no answer")]
+    told = late_cancel(*told, event("trade", "filled", cum_quantity="3"))
+    assert last(*ordered(told)) == (
+        "Learnt later: the order is filled (3 of 3), which was told only after the cancel had been given up. "
+        "So the cancel is REFUSED, TOO_LATE_TO_CANCEL."
+    )
+    assert tell(ordered(told)).heading[1] == "It was filled (3 of 3)."
+    told = late_cancel(event("trade", "filled", cum_quantity="3"), entry("unknown", "x1", order_id="o1", client=None))
+    assert last(*ordered(told)).startswith(
+        "Learnt later: the cancel came too late: the order had been filled (3 of 3)."
+    )
+    assert tell(ordered(told)).heading[1] == "It was filled (3 of 3). A cancel came too late."
+
+
+def test_what_a_dead_process_had_sent_is_not_said_to_have_reached_the_venue_before_the_fill():
+    told = late_cancel(evolve(event("trade", "filled", cum_quantity="3"), run=2), run=2)
+    assert "which was told only after the cancel had been given up" in last(*ordered(told))
+
+
+def ordered(told):
+    """Numbered as they stand."""
+    return [evolve(each, number=number) for number, each in enumerate(told, 1)]
+
+
+def test_an_order_whose_place_a_new_one_took():
+    gone = event("canceled", "canceled", text="replaced", origin="client")
+    assert last(submit(), gone) == "A new order took its place: the order is cancelled."
+    theirs = event("canceled", "canceled", text="replaced", origin="venue")
+    assert last(submit(), theirs) == "toy said replaced: the order is cancelled."
+    command = ORDER | {"options": {"replace_hash": "o1"}}
+    said = last(entry("intent", "s2", verb="submit", command=command))
+    assert said.startswith("The Router was asked to replace order o1 by a new one: buy 3 T at 200 (limit). Written")
+
+
+def test_the_heading_has_the_terms_that_the_order_has_now():
+    changed = event("replaced", "new")
+    state = changed.facts["state"] | {"price": "201.50", "quantity": "5", "stop_price": "7"}
+    changed = evolve(changed, facts=changed.facts | {"state": state})
+    assert tell([submit(), changed]).heading[0] == "toy, order o1: buy 5 T at 201.5 (limit), client id c1."
+
+
+def test_what_nothing_more_can_be_learnt_of_is_said_to_rest():
+    assert last(cancel(), entry("unknown", "x1", rest=True, text="gone, cause unknown")) == (
+        "Asking tells nothing more of the cancel: gone, cause unknown. It is in doubt until somebody settles it by hand."
+    )
+
+
+def test_nobody_is_said_to_have_asked_for_a_cancel():
+    """It may be one of cancel_all's, or that of a submit in doubt."""
+    said = last(cancel(command={"id": "c1", "kind": "client_order"}))
+    assert said.startswith("The Router began to cancel whatever has the client id c1. Sent to toy at once")
+
+
 def test_commands_of_one_kind_are_told_apart():
     told = [cancel("x1"), cancel("x2"), entry("lost", "x2"), entry("lost", "x1"), cancel("x3"), entry("lost", "x3")]
     lines = [line.text for line in tell(told).lines]
@@ -328,7 +389,9 @@ def test_many_processes_that_said_nothing_are_counted():
     runs = [Run(number, number, "host", float(number)) for number in range(1, 101)]
     lines = tell([submit()], runs).lines
     assert len(lines) == 5
-    assert lines[1].text == "The journal was opened 96 times that said nothing of it."
+    assert lines[1].text == "The journal was opened 96 times without a word of it."
+    lines = tell([submit()], runs[:5]).lines
+    assert lines[1].text == "The journal was opened once without a word of it."
 
 
 def test_a_story_can_be_written_as_json():
