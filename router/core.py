@@ -145,6 +145,8 @@ class Router:
                 raise
             await self._journal.close()
             self._journal.fault = str(error)
+            for desk in self._desks.values():
+                desk.unread = str(error)
             log.warning("%s; going on without it: submits will not be sent", error)
 
     async def _begin_anew(self, journal: Journal) -> None:

@@ -81,6 +81,8 @@ class Desk:
         self._publish = publish
         self._kill = kill
         self.scribe = Scribe(name, journal, adapter.account, asked=bool(adapter.spec.lists))
+        self.unread = ""
+        """Why the journal could not be read: orders of ours that earlier runs placed are then not known."""
         self.held_up: list[Operation] | None = None
         """Submits that wait until what a journal left in doubt has been asked about; None: nothing waits for that."""
         self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()

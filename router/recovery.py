@@ -28,7 +28,7 @@ from router.errors import JournalError, VenueError
 from router.ledger import Entry
 from router.model import Cancel, IdKind, Order, Side
 from router.operation import Operation, Phase
-from router.report import CancelReport, OrderState, OrdStatus, Replace, SessionState, SubmitReport
+from router.report import CancelReport, OrderState, OrdStatus, Outcome, Replace, SessionState, SubmitReport
 from router.scribe import Mass
 from router.settling import CLIENT_KINDS
 from router.venue import Effect, Execution
@@ -145,9 +145,8 @@ class Recovery:
         if entry is not None and entry.state.order_id is None:
             if not any(told.what == "sent" for told in kept.told):
                 operation.sent_at = None
-            self._desk.resume_held(
-                operation, entry
-            )  # as one that may have gone out: what was not written yet proves nothing
+            # as one that may have gone out: what was not written yet proves nothing
+            self._desk.resume_held(operation, entry)
             self._asked.append(operation)
             return
         if entry is not None:
@@ -248,6 +247,8 @@ class Recovery:
             if entry is not None and entry.is_live and (listed is None or entry.state.order_id in listed)
         ]
         reports = await asyncio.gather(*(self._desk.cancel(cancel, None) for cancel in wanted))
+        if any(report.outcome is Outcome.NOT_SENT for report in reports):
+            return  # the next run goes on with it
         done = sum(report.ok for report in reports)
         text = (
             f"after a restart: of {len(wanted)} orders that were open before it and still were, {done} were cancelled"

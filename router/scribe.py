@@ -217,9 +217,7 @@ class Scribe:
         if operation.doubted:
             operation.page = self._journal.put(self._record("resolved", operation, facts))
         elif isinstance(operation.command, Order) and reply.outcome is Outcome.CONFIRMED and not self._asked:
-            operation.page = self._journal.put(
-                self._record("confirmed", operation, facts)
-            )  # rule 3: nothing else tells its id
+            operation.page = self._journal.put(self._record("confirmed", operation, facts))  # rule 3
         else:
             self._put(_WORDS[reply.outcome], operation, facts)
 

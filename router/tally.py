@@ -170,6 +170,8 @@ class Tally:
             found.append(Doubt(text="a replace is between its cancel and its new order"))
         if self._nameless:
             found.append(Doubt(text=f"{self._nameless} of the listed orders have no id to cancel them by"))
+        if self._own and self._desk.unread:
+            found.append(Doubt(text=f"orders of earlier runs are not known: {self._desk.unread}"))
         own = [entry for entry in self._desk.ledger.own() if self._own and self.covers(entry.state)]
         if any(map(_has_children, own)):
             found.append(Doubt(text=CHILDREN))

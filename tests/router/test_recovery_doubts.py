@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from decimal import Decimal
 from pathlib import Path
 
+import apsw
 import pytest
 from attrs import evolve
 
@@ -268,6 +270,45 @@ async def test_another_accounts_journal_is_left_alone_when_that_is_not_strict(
         report = await second.cancel(placed)
         assert (report.outcome, report.journaled) == (Outcome.CONFIRMED, False)
     assert not open_ids(qfex_sim)
+
+
+async def test_what_a_journal_that_was_not_read_has_as_own_is_never_said_to_be_gone(
+    qfex_sim: QfexSimulator, journal: Path
+) -> None:
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal) as first:
+        placed = await first.submit(limit())
+    os.truncate(journal, 0)
+    async with Router({"qfex": qfex(qfex_sim)}, journal=journal, strict=False) as second:
+        report = await second.cancel_all(scope="own", deadline=1)
+        assert not report.no_open_orders
+        assert "earlier runs are not known" in str(report.doubts)
+        assert open_ids(qfex_sim) == {placed.order_id}
+        assert (await second.cancel_all(deadline=2)).no_open_orders  # of the account, it can be proven
+    assert not open_ids(qfex_sim)
+
+
+async def test_a_cancel_all_is_not_finished_where_its_cancels_could_not_be_sent(
+    b2_sim: B2TraderSimulator, journal: Path
+) -> None:
+    async with Router({"b": b2trader(b2_sim)}, journal=journal) as first:
+        placed = await first.submit(spot())
+        b2_sim.switches = Switches(deaf=True)
+        working = asyncio.ensure_future(first.cancel_all("b", deadline=3))
+        await b2_sim.until(1, "DELETE orders")
+        await durable(first)
+        copy = crash(journal)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    await b2_sim.stop()
+    venue = b2trader(b2_sim)
+    venue._deadline = 0.2
+    async with Router({"b": venue}, journal=copy, strict=False) as second:
+        await second.recovered(timeout=2)
+    db = apsw.Connection(str(copy))
+    left = [state for (state,) in db.execute("SELECT state FROM operation WHERE verb = 'cancel_all'")]
+    db.close()
+    assert left == ["intent"]
+    assert placed.order_id is not None
 
 
 async def test_recovered_returns_when_the_router_is_closed(qfex_sim: QfexSimulator, journal: Path) -> None:
