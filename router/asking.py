@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from router.errors import CannotExpress, CannotList, Garbled, ReadFailed, TransportError, VenueError
 from router.exchange import Exchange
@@ -174,4 +174,4 @@ class Asker:
         await self._turn(Lane.CANCEL, wire)
         answer = await self.ask(wire, timeout)
         assert isinstance(answer, Answer)  # noqa: S101 - its keys are no query's
-        return evolve(answer, text=self._redact.word(answer.text))
+        return replace(answer, text=self._redact.word(answer.text))

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from router.asking import Asker
 from router.bearer import Bearer, TokenSource
@@ -376,12 +376,12 @@ class Session:
         """The same without a secret in its rows; the very same where there is none, since a reading is known by itself."""
         rows = tuple(map(self._shown, reading.rows))
         same = all(shown is row for shown, row in zip(rows, reading.rows, strict=True))
-        return reading if same else evolve(reading, rows=rows)
+        return reading if same else replace(reading, rows=rows)
 
     def _shown(self, execution: Execution) -> Execution:
         """The same without a secret in its text."""
         text = self._redact.word(execution.text)[:MAX_TEXT]
-        return execution if text == execution.text else evolve(execution, text=text)
+        return execution if text == execution.text else replace(execution, text=text)
 
     def _fits(self, pending: Pending, answer: Answer | Snapshot, items: Sequence[Item]) -> bool:
         """Whether the order that an answer names, and that the frame may show, can be the one that was asked about."""
@@ -413,7 +413,7 @@ class Session:
         pending.heard = pending.heard or not owed
         if pending.answer is not None:
             if isinstance(item, Answer) and item.outcome is None and pending.wire.acknowledged:
-                item = evolve(item, outcome=Outcome.CONFIRMED, final=True)
+                item = replace(item, outcome=Outcome.CONFIRMED, final=True)
             if isinstance(item, Answer) and item.retry is Retry.LATER:
                 self._slow_down(Lane.READ, item)
             if isinstance(item, Snapshot) or item.final:
@@ -439,7 +439,7 @@ class Session:
             return
         text = self._redact.word(answer.text)[:MAX_TEXT]
         if text != answer.text:
-            answer = evolve(answer, text=text)
+            answer = replace(answer, text=text)
         self._listener.answered(operation, answer, Sealed(frame.body, self._redact))
 
     def _continue(self, operation: Operation, wire: Wire) -> None:

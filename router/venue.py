@@ -10,9 +10,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from router.errors import CannotExpress, Garbled
 from router.model import MAX_DIGITS, Cancel, IdKind, Order, OrderType, Side
@@ -57,6 +60,10 @@ ORDER_KINDS = frozenset({IdKind.ORDER, IdKind.STOP_ORDER, IdKind.TWAP})
 """The kinds that name an order by the venue's own id."""
 
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NO_FRAME: Final = Sealed(b"", redact)
+
+
 class Effect(StrEnum):
     """What a repeat would do. READ: nothing. IDEMPOTENT: the same thing. ONCE: possibly something new."""
 
@@ -79,8 +86,7 @@ class Retry(StrEnum):
     LATER = "later"
 
 
-@frozen(kw_only=True)
-class Wire:
+class Wire(Struct, frozen=True, kw_only=True):
     """One message out. Only the codec looks inside the body.
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
@@ -91,32 +97,36 @@ class Wire:
     """
 
     keys: tuple[Key, ...] = ()
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     effect: Effect
     via: Via = Via.SOCKET
     method: str = "GET"
     path: str = "/"
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    headers: Mapping[str, str] = NOTHING
     bearer: bool = False
     acknowledged: bool = False
     order_id: str | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
     weight: float = 1.0
     nonce: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Wire {self.via} {self.effect} {self.keys} of {len(self.body)} bytes>"
 
-@frozen(kw_only=True)
-class Frame:
+
+class Frame(Struct, frozen=True, kw_only=True):
     """One message in. wire, status and headers (names in lower case) are set for an HTTP answer."""
 
-    body: bytes = field(repr=False)
+    body: bytes
     wire: Wire | None = None
     status: int = 0
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    headers: Mapping[str, str] = NOTHING
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.status or 'message'} of {len(self.body)} bytes>"
 
 
-@frozen(kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What a frame says of a request.
 
     keys: from most to least specific; it goes to the oldest outstanding Wire that holds the first key found. Empty:
@@ -148,8 +158,7 @@ class Answer:
     then: Wire | None = None
 
 
-@frozen(kw_only=True)
-class Execution:
+class Execution(Struct, frozen=True, kw_only=True):
     """What a frame says of an order, whoever asked. Also a row of a Snapshot (exec_type ORDER_STATUS).
 
     cum_quantity: set only where the venue tells it. leaves_quantity: what is still open. replaces: the id that this
@@ -180,8 +189,7 @@ class Execution:
     text: str = ""
 
 
-@frozen(kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """A page of open orders, or the answer to a lookup.
 
     next: the cursor of the page after it; step: the same for venues that page by offset: how many rows further the next
@@ -197,8 +205,7 @@ class Snapshot:
     tail: tuple[str | None, ...] = ()
 
 
-@frozen(kw_only=True)
-class Renewal:
+class Renewal(Struct, frozen=True, kw_only=True):
     """A fresh bearer token. due: the wall time to renew it at; expires: when it ends; wire: the request that renews."""
 
     token: Secret
@@ -332,7 +339,7 @@ def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
     if fault:
         if frame.wire is None:
             raise Garbled(f"a frame of {len(frame.body)} bytes is {fault}")
-        frame = evolve(frame, body=b"<unreadable>")  # the status code decides all the same
+        frame = replace(frame, body=b"<unreadable>")  # the status code decides all the same
     try:
         items = list(codec.decode(frame, now))
         for item in items:
@@ -393,8 +400,7 @@ def too_deep(body: bytes) -> bool:
     return False
 
 
-@frozen(kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """All open orders as the venue listed them. asked: monotonic time at which the first page was asked for."""
 
     asked: float
@@ -403,12 +409,11 @@ class Reading:
     """The ledger's count of changes when it was asked for."""
 
 
-@frozen(kw_only=True)
-class Intent:
+class Intent(Struct, frozen=True, kw_only=True):
     """What is about to be sent: what a repeat of it would do, its nonce if it has one, and its bytes, redacted when looked at."""
 
     effect: Effect
-    frame: Sealed = field(factory=lambda: Sealed(b"", redact))
+    frame: Sealed = NO_FRAME
     nonce: str | None = None
 
 

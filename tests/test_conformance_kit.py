@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 
 from adapters.dmex import Dmex
 from adapters.dmex.simulator import DmexSimulator
@@ -49,7 +50,7 @@ class TakesEveryAnswerForTheDeed(Bent):
     def decode(self, frame: Frame, now: float) -> Iterable[Item]:
         for item in self._codec.decode(frame, now):
             refused = isinstance(item, Answer) and item.outcome is Outcome.REFUSED
-            yield evolve(item, outcome=Outcome.CONFIRMED) if refused else item
+            yield replace(item, outcome=Outcome.CONFIRMED) if refused else item
 
 
 class Says(Bent):
@@ -73,7 +74,7 @@ class ClaimsTooMuch(Bent):
 class WritesTwice(Bent):
     def encode(self, command: Command, now: float) -> Wire:
         wire = self._codec.encode(command, now)
-        return evolve(wire, effect=Effect.IDEMPOTENT)
+        return replace(wire, effect=Effect.IDEMPOTENT)
 
 
 class ShowsItsSecret(Bent):

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from adapters.qfex.codec import QfexCodec
 from router import Outcome
@@ -229,7 +229,7 @@ async def test_the_checker_sees_a_blind_resend(monkeypatch):
     encode = QfexCodec.encode
 
     def blindly(self, command, now):
-        return evolve(encode(self, command, now), effect=Effect.IDEMPOTENT)
+        return replace(encode(self, command, now), effect=Effect.IDEMPOTENT)
 
     def at_once(self, lane):
         return "" if self._link is not None and self._link.is_up else "away"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from adapters.ccxt_bridge import building
 from adapters.ccxt_bridge.calling import Caller, Request, Unasked
@@ -182,9 +182,9 @@ class Ccxt(Session):
             operation.attempts -= 1  # it was written for the same attempt
         declined = operation.declines and isinstance(operation.command, Order)
         if declined and answer.order_reason is OrdRejReason.DUPLICATE_ORDER:  # so an earlier attempt was executed
-            answer = evolve(answer, outcome=Outcome.UNKNOWN)
+            answer = replace(answer, outcome=Outcome.UNKNOWN)
         if answer.outcome is Outcome.NOT_SENT and operation.attempts > 1:  # an earlier attempt may have been executed
-            answer = evolve(answer, outcome=Outcome.UNKNOWN)
+            answer = replace(answer, outcome=Outcome.UNKNOWN)
         elif answer.outcome is Outcome.NOT_SENT and answer.retry is None:
             self._unsent(operation, answer.text)
             return

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from adapters.ccxt_bridge.answers import Failure, ended, row_of, unresolved, unsent
 from adapters.ccxt_bridge.building import secrets
@@ -40,8 +40,7 @@ MAX_TRIES: Final = 20
 THROTTLED: Final = frozenset({418, 429})
 
 
-@frozen(kw_only=True, eq=False)
-class Call(Wire):
+class Call(Wire, frozen=True, kw_only=True, eq=False):
     """A request of a run that stands still. verb: what is asked; about: of what; made: when it was signed (wall time).
 
     follows: another request of the same command came before it, and counts as the attempt. accepted: of a look-up, whether the cancel before it was.
@@ -49,12 +48,11 @@ class Call(Wire):
     time says the same, though its run has gone on.
     """
 
-    path: str = field(default="/", repr=False)
     verb: str
     about: Order | Cancel | None
-    run: Run = field(repr=False)
-    asked: Request | None = field(default=None, repr=False)
-    again: Callable[[], Run] | None = field(default=None, repr=False)
+    run: Run
+    asked: Request | None = None
+    again: Callable[[], Run] | None = None
     made: float
     follows: bool = False
     accepted: bool = False
@@ -161,7 +159,7 @@ class CcxtCodec(Codec):
             _check(request.url)
         except ValueError as error:
             raise CannotExpress(str(error)) from None
-        return evolve(
+        return replace(
             call,
             via=Via.HTTP,
             method=request.method,
@@ -178,7 +176,7 @@ class CcxtCodec(Codec):
         assert isinstance(call, Call)  # noqa: S101 - this venue speaks HTTP only, and all is made above
         if call.run.request is not call.asked and call.again is not None:
             again = call.again()
-            call = evolve(call, run=again, asked=again.request)
+            call = replace(call, run=again, asked=again.request)
         failed = self._hear(call, frame)
         if failed is not None and call.is_preliminary:
             return [unsent(failed)]
@@ -213,7 +211,7 @@ class CcxtCodec(Codec):
 
     def _further(self, call: Call, now: float) -> Answer:
         """A method of several requests: the next one."""
-        following = self._sent(evolve(call, made=now, follows=not call.is_preliminary, again=None))
+        following = self._sent(replace(call, made=now, follows=not call.is_preliminary, again=None))
         return Answer(outcome=None, final=False, text="the first of several requests was answered", then=following)
 
     # -- cancels
@@ -242,7 +240,7 @@ class CcxtCodec(Codec):
         """The answer does not say what became of the order: read it."""
         found = self._reading("resolve", cancel, now)
         if found is not None:
-            found = evolve(found, follows=True, accepted=accepted)
+            found = replace(found, follows=True, accepted=accepted)
             return Answer(outcome=None, final=False, text=text, then=found)
         if accepted:
             return Answer(outcome=None, final=False, text=text)
@@ -255,7 +253,7 @@ class CcxtCodec(Codec):
             late = failed.verdict.after == AT_ONCE and call.tries < MAX_TRIES
             again = self._reading("resolve", cancel, now) if late else None
             if again is not None:
-                again = evolve(again, follows=True, accepted=call.accepted, tries=call.tries + 1)
+                again = replace(again, follows=True, accepted=call.accepted, tries=call.tries + 1)
                 yield Answer(outcome=None, final=False, text=failed.text, then=again)
             else:
                 yield unresolved(failed, accepted=call.accepted)
@@ -288,7 +286,7 @@ class CcxtCodec(Codec):
         shown = execution(order, IdKind.ORDER, order_id, is_listed=False)
         if status is None and not shown.text:  # told, and not understood, is not new
             status = OrdStatus.NEW
-        yield evolve(shown, status=status)
+        yield replace(shown, status=status)
         yield Answer(outcome=Outcome.CONFIRMED, status=status, order_id=order_id, text=shown.text)
 
     def _looked_up(self, call: Call, failed: Failure | None, now: float) -> Iterator[Item]:

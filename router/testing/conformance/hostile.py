@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import attrs
+from msgspec.structs import replace
 
 from router.errors import Garbled, RouterError
 from router.ledger import Ledger
@@ -172,7 +173,7 @@ async def mutations(stage: Stage) -> None:
         for frame in _unknown_words(each.frame):
             _no_other_kind(codec, each, frame)
         for status in NOT_THE_DEED if each.frame.wire is not None else ():
-            _undecided(codec, attrs.evolve(each.frame, status=status))
+            _undecided(codec, replace(each.frame, status=status))
         _about_another(stage, codec, each)
     chance = random.Random(20)  # noqa: S311 - a seed, so that a failure can be repeated
     for _ in range(RANDOM):
@@ -235,7 +236,7 @@ def _about_another(stage: Stage, codec: Codec, heard: Heard) -> None:
     for order_id in named if wire is not None and wire.method == "DELETE" else ():
         other = heard.frame.body.replace(order_id.encode(), stage.bench.unknown(IdKind.ORDER).encode())
         if other != heard.frame.body:
-            found = _outcomes(_read(codec, attrs.evolve(heard.frame, body=other)))
+            found = _outcomes(_read(codec, replace(heard.frame, body=other)))
             require(not found, f"an answer about another order is read as {found}: {other[:200]!r}")
 
 
@@ -259,7 +260,7 @@ def _damaged(frame: Frame, chance: random.Random) -> Frame:
     body = frame.body
     at = chance.randint(0, len(body))
     cut = chance.choice((body, body, body[:at], body + body, body[:at] + chance.randbytes(3) + body[at:]))
-    return attrs.evolve(frame, body=cut)
+    return replace(frame, body=cut)
 
 
 def _value(frame: Frame) -> Any:
@@ -286,14 +287,14 @@ def _at(value: Any, path: tuple[Any, ...]) -> Any:
 def _with(frame: Frame, value: Any, path: tuple[Any, ...], new: Any) -> Frame:
     """The frame with another value at this path; with none for `...`."""
     if not path:
-        return attrs.evolve(frame, body=json.dumps(None if new is ... else new).encode())
+        return replace(frame, body=json.dumps(None if new is ... else new).encode())
     value = copy.deepcopy(value)
     holder = _at(value, path[:-1])
     if new is ...:
         del holder[path[-1]]
     else:
         holder[path[-1]] = new
-    return attrs.evolve(frame, body=json.dumps(value).encode())
+    return replace(frame, body=json.dumps(value).encode())
 
 
 def _taken(items: list[Item], frame: Frame) -> None:

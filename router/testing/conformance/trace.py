@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
+from msgspec.structs import replace
 
 from router.errors import CannotExpress
 from router.model import Cancel, Order
@@ -96,7 +97,7 @@ class TracedCodec(Codec):
         return [self._with_echo(item) for item in items] if self._trace.echo else items
 
     def _with_echo(self, item: Item) -> Item:
-        return evolve(item, text=f"{item.text} {self._trace.echo}") if isinstance(item, Answer) else item
+        return replace(item, text=f"{item.text} {self._trace.echo}") if isinstance(item, Answer) else item
 
     def hello(self, now: float, entropy: bytes) -> Iterable[Wire]:
         for wire in self._codec.hello(now, entropy):
