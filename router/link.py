@@ -82,7 +82,7 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether requests can be answered."""
-        up = self.state in {SessionState.READY, SessionState.SYNCING}
+        up = self.state is SessionState.READY or self.state is SessionState.SYNCING
         return up and (self.socket is None or self.socket.is_open)
 
     @property
@@ -173,7 +173,11 @@ class Link:
             await self.http.open(probe=spec.url is None)
         if spec.url is not None:
             self.socket = WebSocket(
-                on_frame=self._user.heard, on_lost=self._lost, max_frame=spec.max_frame, heartbeat=spec.heartbeat
+                on_frame=self._user.heard,
+                on_lost=self._lost,
+                on_drained=self._user.writable,
+                max_frame=spec.max_frame,
+                heartbeat=spec.heartbeat,
             )
             await self.socket.open(spec.url, spec.login_timeout)
 
