@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from router.bearer import Bearer
 from router.errors import TransportError, VenueError
@@ -47,35 +48,43 @@ class Exchange:
     ) -> None:
         self._spec, self._link, self._bearer = spec, link, bearer
         self._redact, self._take, self._broken = redact, take, broken
-        self._tasks: dict[asyncio.Task[None], Operation] = {}
-        self._repeating: set[Operation] = set()
+        self._tasks: dict[Operation, tuple[asyncio.Task[None], ...]] = {}
+        self._repeats: dict[Operation, asyncio.Task[None]] = {}
 
     def start(self, operation: Operation, wire: Wire) -> None:
         """Send a command in a task of its own; over a new connection if it was sent before."""
         fresh = operation.attempts > 0
-        task = asyncio.get_running_loop().create_task(self._run(operation, wire, fresh=fresh))
-        if fresh:
-            self._repeating.add(operation)
-            task.add_done_callback(lambda _: self._repeating.discard(operation))
         operation.waits_for = operation.waits_for or "no connection by the deadline"
-        self._tasks[task] = operation
-        task.add_done_callback(self._tasks.pop)
+        task = asyncio.get_running_loop().create_task(self._run(operation, wire, fresh=fresh))
+        self._tasks[operation] = (*self._tasks.get(operation, ()), task)
+        if fresh:
+            self._repeats[operation] = task
+
+    def _ended(self, operation: Operation, task: asyncio.Task[None] | None) -> None:
+        left = tuple(each for each in self._tasks.pop(operation, ()) if each is not task)
+        if left:
+            self._tasks[operation] = left
+        if self._repeats and self._repeats.get(operation) is task:
+            del self._repeats[operation]
 
     def is_repeating(self, operation: Operation) -> bool:
         """Whether a repeat of it has been started, and not ended."""
-        return operation in self._repeating
+        return operation in self._repeats
 
     def abandon(self, operation: Operation) -> None:
         """The operation is done: an attempt that has not left must not leave any more."""
-        for task, owner in list(self._tasks.items()):
-            if owner is operation and task is not asyncio.current_task():
+        for task in self._tasks.get(operation, ()):
+            if task is not asyncio.current_task():
+                task.add_done_callback(partial(self._ended, operation))  # a task that never began has no end of its own
                 task.cancel()
 
     async def close(self) -> None:
-        tasks = list(self._tasks)
+        tasks = [task for each in self._tasks.values() for task in each]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._repeats.clear()
 
     async def request(
         self, wire: Wire, connected: Callable[[], None], *, fresh: bool = False
@@ -89,12 +98,15 @@ class Exchange:
         return await self._link.http.request(wire, headers, connected, fresh=fresh), token
 
     async def _run(self, operation: Operation, wire: Wire | None, *, fresh: bool) -> None:
-        while wire is not None:
-            token = await self._attempt(operation, wire, fresh=fresh)
-            if operation.follow is not None:
-                wire, operation.follow, fresh = operation.follow, None, False
-            elif not (operation.wants_token and await self._renew(operation, token)):
-                wire = None
+        try:
+            while wire is not None:
+                token = await self._attempt(operation, wire, fresh=fresh)
+                if operation.follow is not None:
+                    wire, operation.follow, fresh = operation.follow, None, False
+                elif not (operation.wants_token and await self._renew(operation, token)):
+                    wire = None
+        finally:
+            self._ended(operation, asyncio.current_task())
 
     async def _attempt(self, operation: Operation, wire: Wire, *, fresh: bool) -> Secret | None:
         token: Secret | None = None
@@ -118,9 +130,10 @@ class Exchange:
 
     async def _connected(self, operation: Operation, wire: Wire, *, fresh: bool) -> tuple[Frame, Secret | None]:
         """The answer. A repeat that cannot connect tries again for as long as somebody waits (rule 4)."""
+        wrote = partial(self._wrote, operation)
         while True:
             try:
-                return await self.request(wire, lambda: self._wrote(operation), fresh=fresh)
+                return await self.request(wire, wrote, fresh=fresh)
             except TransportError as error:
                 if error.sent or not (fresh and operation.is_sought):
                     raise

@@ -41,6 +41,9 @@ STATUSES = {
     "Rejected": OrdStatus.REJECTED,
     "WaitingForActivation": OrdStatus.NEW,
 }
+SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}
+STOP_TYPES = {"Limit": OrderType.STOP_LIMIT, "Market": OrderType.STOP}
 HAPPENED = {
     OrdStatus.CANCELED: ExecType.CANCELED,
     OrdStatus.EXPIRED: ExecType.EXPIRED,
@@ -136,7 +139,7 @@ def _order_cancelled(frame: Frame, order_id: str) -> Iterator[Item]:
     facts: dict[str, Any] = {"order_id": row.order_id, "text": row.status, "status": status}
     if row.order_id != order_id:
         yield Answer(outcome=Outcome.UNKNOWN, text=f"the answer names another order: {row.order_id[:64]}")
-    elif status in {OrdStatus.CANCELED, OrdStatus.EXPIRED}:
+    elif status is OrdStatus.CANCELED or status is OrdStatus.EXPIRED:
         yield _execution(row, IdKind.ORDER, status)
         yield Answer(outcome=Outcome.CONFIRMED, **facts)
     elif status is OrdStatus.FILLED:
@@ -234,8 +237,8 @@ def _execution(row: Row, kind: IdKind, status: OrdStatus) -> Execution:
         kind=kind,
         status=status,
         symbol=row.market_id,
-        side={"Buy": Side.BUY, "Sell": Side.SELL}.get(row.side or ""),
-        type=_type(row, stop=stop),
+        side=SIDES.get(row.side or ""),
+        type=(STOP_TYPES if stop else TYPES).get(row.order_type or ""),
         quantity=row.requested_amount if in_base else None,
         price=row.requested_price,
         stop_price=row.activation_price,
@@ -257,15 +260,6 @@ def _filled(row: Row, status: OrdStatus) -> Decimal | None:
     if not row.remaining_amount and status is not OrdStatus.FILLED:
         return None
     return row.requested_amount - row.remaining_amount
-
-
-def _type(row: Row, *, stop: bool) -> OrderType | None:
-    limit = {"Limit": True, "Market": False}.get(row.order_type or "")
-    if limit is None:
-        return None
-    if stop:
-        return OrderType.STOP_LIMIT if limit else OrderType.STOP
-    return OrderType.LIMIT if limit else OrderType.MARKET
 
 
 def _time(text: str | None) -> datetime | None:

@@ -17,6 +17,7 @@ from router.venue import Answer, Execution, Item, Key
 __all__ = ["ADD", "CANCEL", "read_reply"]
 
 ADD, CANCEL = "add", "cancel"
+RIVALS = frozenset({CANCEL, ADD})
 VERBS = {"cancel_order": CANCEL, "create_order": ADD}
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 
@@ -104,7 +105,7 @@ def _named(message: Mapping[str, Any]) -> str | None:
 def _answer(worked: bool, text: str, order_hash: str | None, verb: str | None) -> Answer:
     verbs = (verb,) if verb is not None else (CANCEL, ADD)
     keys: tuple[Key, ...] = tuple((each, order_hash or "") for each in verbs)
-    facts: dict[str, Any] = {"keys": keys, "sole": order_hash is None, "rivals": frozenset({CANCEL, ADD})}
+    facts: dict[str, Any] = {"keys": keys, "sole": order_hash is None, "rivals": RIVALS}
     if worked:  # an order that is cancelled is so for every cancel of it
         everyone = order_hash is not None
         return Answer(**facts, all=everyone, outcome=Outcome.CONFIRMED, order_id=order_hash, text="success")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn, final
 
 from attrs import Factory, field, frozen
 from coincurve import PrivateKey
-from eth_hash.backends.pycryptodome import keccak256  # not eth_hash.auto: its backend hangs on an environment variable
+from Crypto.Hash import keccak  # and not eth_hash, which calls the same and is slow to import
 
 if TYPE_CHECKING:
     from eth_account import Account
@@ -82,7 +82,7 @@ class Signer:
 
     def sign(self, order_hash: str) -> Signature:
         """The signature over an order hash: for creating the order, and byte for byte the same for cancelling it."""
-        digest = keccak256(_PREFIX + bytes.fromhex(check_hash(order_hash)[2:]))
+        digest = _keccak256(_PREFIX + bytes.fromhex(check_hash(order_hash)[2:]))
         signed = self._key.sign_recoverable(digest, hasher=None)
         return Signature(v=27 + signed[64], r="0x" + signed[:32].hex(), s="0x" + signed[32:64].hex())
 
@@ -90,9 +90,13 @@ class Signer:
         raise TypeError("a Signer is neither copied nor pickled: it holds a private key")
 
 
+def _keccak256(data: bytes) -> bytes:
+    return keccak.new(data=data, digest_bits=256).digest()
+
+
 def _address(key: PrivateKey) -> str:
-    digits = keccak256(key.public_key.format(compressed=False)[1:])[-20:].hex()
-    marks = keccak256(digits.encode()).hex()
+    digits = _keccak256(key.public_key.format(compressed=False)[1:])[-20:].hex()
+    marks = _keccak256(digits.encode()).hex()
     return "0x" + "".join(digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False))
 
 

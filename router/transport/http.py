@@ -1,27 +1,48 @@
-"""The HTTP transport: aiohttp, with no hidden repeats, no redirects, no cookies and a time-out on everything.
+"""The HTTP transport: aiohttp's connections and parser, with no repeats, no redirects, no cookies, and an end to everything.
 
-aiohttp sends a GET, PUT, DELETE ... a second time by itself when a kept-alive connection drops under it (its issue
-#10790). A cancel must be on the wire at most once per attempt, so that is switched off; there is no public switch.
+A request is written here and not by aiohttp's ClientSession. That one sends a GET, PUT, DELETE ... a second time by itself
+when a kept-alive connection drops under it (its issue #10790), and a cancel must be on the wire at most once per attempt.
+It doesn't tell when the first byte leaves either, and costs twice as much.
+
+1. `connected` is called when a connection is there, and directly before the first byte is written to it.
+2. A connection on which an answer is still owed is closed, never used again.
+3. The deadlines of all requests that run are looked at together, some twenty times per time-out: none has a timer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
-import aiohttp
+from aiohttp import ClientRequest
+from aiohttp.hdrs import ACCEPT_ENCODING
+from aiohttp.http import StreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
 from router.errors import TransportError
 from router.redact import redact
+from router.transport.pool import Pool
+from router.transport.route import Route
 from router.venue import Frame, Wire
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.streams import StreamReader
 
 __all__ = ["Http"]
 
 CONNECT_TIMEOUT = 10.0
-MAX_CONNECTIONS = 1000
+SWEEPS = 20  # per time-out
+LONGEST_SWEEP = 1.0
+SWITCHING = 101
+SCHEMES = {"http", "https"}
+BODILESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+ENCODINGS = ClientRequest.DEFAULT_HEADERS[ACCEPT_ENCODING]
+_TARGET = re.compile(r'/[!"$-~]*')  # visible ASCII, and no fragment
 
 
 class Http:
@@ -30,46 +51,42 @@ class Http:
     def __init__(self, base_url: str, *, max_body: int, timeout: float) -> None:
         self._base = base_url.rstrip("/")
         self._max_body = max_body
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_TIMEOUT)
-        self._session: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._timeout = timeout
+        self._routes: dict[str, Route] = {}
+        self._home: tuple[Route, str] | None = None
+        self._pool: Pool | None = None
+        self._deadlines: dict[ResponseHandler, float] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def open(self, *, probe: bool) -> None:
         """Make the client. probe: and one connection, to be used by the first request. Raises TransportError."""
-        self._session = self._client(aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool(min(CONNECT_TIMEOUT, self._timeout))
         try:
+            if self._base:
+                route, target = self._way(self._base)
+                self._home = route, target.rstrip("/")
             if probe:
-                await self._probe()
+                await self._probe(self._pool)
         except BaseException:
             await self.close()
             raise
 
-    def _client(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_connected)
-        trace.on_connection_reuseconn.append(_connected)
-        client = aiohttp.ClientSession(
-            connector=connector,
-            timeout=self._timeout,
-            trace_configs=[trace],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-        )
-        client._retry_connection = False  # noqa: SLF001 - see the top of this file
-        return client
-
     async def close(self) -> None:
-        for client in (self._session, self._fresh):
-            if client is not None:
-                await client.close()
-        self._session = self._fresh = None
+        pool, self._pool, self._home = self._pool, None, None
+        self._routes.clear()
+        for protocol in self._deadlines:
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        for _ in range(3 if self._deadlines else 0):  # closing by itself would not wake who is reading a body
+            await asyncio.sleep(0)
+        if pool is not None:
+            await pool.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
 
-    def _pool(self, *, fresh: bool) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise TransportError("the client is closed", sent=False)
-        if fresh and self._fresh is None:
-            self._fresh = self._client(aiohttp.TCPConnector(limit=MAX_CONNECTIONS, force_close=True))
-        return self._fresh if fresh and self._fresh is not None else self._session
+    # -- one request
 
     async def request(
         self, wire: Wire, headers: dict[str, str], connected: Callable[[], None], *, fresh: bool = False
@@ -79,53 +96,146 @@ class Http:
 
         Raises TransportError, whose `sent` tells whether that call was made.
         """
-        client = self._pool(fresh=fresh)
-        state = SimpleNamespace(sent=False, connected=connected)
+        pool = self._pool
+        if pool is None:
+            raise TransportError("the client is closed", sent=False)
+        deadline = self._loop.time() + self._timeout
+        route, target = self._aim(wire.path)
+        connection = await self._connect(pool, route, fresh=fresh)
+        protocol = connection.protocol
+        assert protocol is not None  # noqa: S101 - it is open
+        writer = StreamWriter(protocol, self._loop)
         try:
-            async with client.request(
-                wire.method,
-                URL(self._base + wire.path, encoded=True),
-                data=wire.body or None,
-                headers={**wire.headers, **headers},
-                skip_auto_headers=("Content-Type", "User-Agent"),
-                allow_redirects=False,
-                trace_request_ctx=state,
-            ) as response:
-                body = await self._body(response)
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return Frame(body=body, wire=wire, status=response.status, headers=names)
+            await writer.write_headers(f"{wire.method} {target} HTTP/1.1", _head(route, wire, headers, fresh=fresh))
+            connected()
+        except BaseException as error:  # noqa: BLE001 - raised again; nothing was written
+            pool.give(connection, route, self._loop.time(), keep=not fresh)
+            raise _failure(error, sent=False) from None
+        try:
+            protocol.set_response_params(skip_payload=wire.method == "HEAD", read_until_eof=True)
+            self._watch(protocol, deadline)
+            await writer.write_eof(wire.body)
+            frame = await self._answer(protocol, wire)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            pool.drop(connection)
+            raise (self._overdue(protocol, error) or _failure(error, sent=True)) from None
+        overdue = self._overdue(protocol)
+        pool.give(connection, route, self._loop.time(), keep=not (fresh or overdue))
+        if overdue is not None:
+            raise overdue
+        return frame
+
+    async def _connect(self, pool: Pool, route: Route, *, fresh: bool) -> Connection:
+        try:
+            if fresh:
+                return await pool.connect_once(route)
+            return pool.idle(route, self._loop.time()) or await pool.connect(route)
         except TimeoutError:
-            raise TransportError("no answer within the time-out of the request", sent=state.sent) from None
-        except TransportError:
-            raise
+            raise TransportError(f"no connection to {route.address} in time", sent=False) from None
         except Exception as error:  # noqa: BLE001 - aiohttp has been seen to raise a bare RuntimeError
-            raise TransportError(redact(str(error)) or type(error).__name__, sent=state.sent) from None
+            raise _failure(error, sent=False) from None
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > self._max_body:
-                response.close()
+    async def _answer(self, protocol: ResponseHandler, wire: Wire) -> Frame:
+        message, payload = await protocol.read()
+        while 100 <= message.code < 200 and message.code != SWITCHING:
+            message, payload = await protocol.read()
+        names = {name.lower(): value for name, value in message.headers.items()}
+        return Frame(body=await self._body(payload), wire=wire, status=message.code, headers=names)
+
+    async def _body(self, payload: StreamReader) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while not payload.at_eof():
+            parts.append(await payload.readany())
+            size += len(parts[-1])
+            if size > self._max_body:
                 raise TransportError(f"the answer is longer than {self._max_body} bytes", sent=True)
-        return bytes(body)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _probe(self) -> None:
+    async def _probe(self, pool: Pool) -> None:
         """Reach the host once, TLS included, and keep the connection for the first request."""
-        assert self._session is not None and self._session.connector is not None  # noqa: S101, PT018 - just made
-        url = URL(self._base)
+        route, _ = self._aim("/")
         try:
-            request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
-            connection = await self._session.connector.connect(
-                request, [], aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT)
-            )
-            connection.release()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise TransportError(f"cannot connect to {url.host}:{url.port}: {redact(str(error))}", sent=False) from None
+            connection = await self._connect(pool, route, fresh=False)
+        except TransportError as error:
+            raise TransportError(f"cannot connect to {route.address}: {error}", sent=False) from None
+        pool.give(connection, route, self._loop.time(), keep=True)
+
+    # -- where to
+
+    def _aim(self, path: str) -> tuple[Route, str]:
+        """The way to a path, and what the first line of the request says of it."""
+        if self._home is not None and _TARGET.fullmatch(path):
+            route, prefix = self._home
+            return route, prefix + path
+        return self._way(self._base + path)
+
+    def _way(self, text: str) -> tuple[Route, str]:
+        url = _url(text)
+        origin = str(url.origin())
+        route = self._routes.get(origin)
+        if route is None:
+            route = self._routes[origin] = Route(url.origin())
+        return route, route.prefix + url.raw_path_qs
+
+    # -- until when
+
+    def _watch(self, protocol: ResponseHandler, deadline: float) -> None:
+        self._deadlines[protocol] = deadline
+        if self._sweeper is None:
+            self._sweep_later()
+
+    def _overdue(self, protocol: ResponseHandler, error: BaseException | None = None) -> TransportError | None:
+        """The request has ended, by this error: what to say of it if it had run out of time."""
+        ended = self._deadlines.pop(protocol, None) is None
+        if ended and (error is None or isinstance(error, Exception)):
+            return TransportError("no answer within the time-out of the request", sent=True)
+        return None
+
+    def _sweep_later(self) -> None:
+        self._sweeper = self._loop.call_later(min(self._timeout / SWEEPS, LONGEST_SWEEP), self._sweep)
+
+    def _sweep(self) -> None:
+        """Hang up on those that have run out of time: it wakes who waits for them."""
+        now = self._loop.time()
+        self._sweeper = None
+        for protocol in [each for each, deadline in self._deadlines.items() if deadline <= now]:
+            del self._deadlines[protocol]
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        idle = self._pool is not None and self._pool.prune(now)
+        if idle or self._deadlines:
+            self._sweep_later()
 
 
-async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    state = context.trace_request_ctx
-    if state is not None:
-        state.sent = True
-        state.connected()
+def _url(text: str) -> URL:
+    try:
+        url = URL(text, encoded=True)
+        usable = url.scheme in SCHEMES and bool(url.host) and url.port is not None
+    except ValueError:
+        usable = False
+    if not (usable and _TARGET.fullmatch(url.raw_path_qs)):
+        raise TransportError("a request names no http:// or https:// URL of visible ASCII characters", sent=False)
+    return url
+
+
+def _head(route: Route, wire: Wire, headers: dict[str, str], *, fresh: bool) -> CIMultiDict[str]:
+    head = route.headers.copy()
+    head.extend(wire.headers)
+    head.extend(headers)
+    if "Accept" not in head:
+        head["Accept"] = "*/*"
+    if "Accept-Encoding" not in head:
+        head["Accept-Encoding"] = ENCODINGS
+    if "Content-Length" not in head and (wire.body or wire.method not in BODILESS):
+        head["Content-Length"] = str(len(wire.body))
+    if fresh and "Connection" not in head:
+        head["Connection"] = "close"
+    return head
+
+
+def _failure(error: BaseException, *, sent: bool) -> BaseException:
+    """The same as a TransportError, without a secret in it; but a cancelled task is one."""
+    if isinstance(error, TransportError) or not isinstance(error, Exception):
+        return error
+    return TransportError(redact(str(error)) or type(error).__name__, sent=sent)

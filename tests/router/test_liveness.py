@@ -107,7 +107,8 @@ async def test_an_attempt_that_waits_for_a_connection_at_the_deadline_never_leav
             report = await router.submit(spot(), deadline=0.5)
             await serving
             async with asyncio.timeout(5):
-                await asyncio.gather(*adapter._exchange._tasks, return_exceptions=True)
+                tasks = [task for each in adapter._exchange._tasks.values() for task in each]
+                await asyncio.gather(*tasks, return_exceptions=True)
     assert (report.outcome, report.text) == (Outcome.REFUSED, "HTTP 401")
     assert log == [b"POST"]
 
