@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from adapters.qfex import tables
 from adapters.qfex.frames import read_frame
-from adapters.qfex.names import MODIFY, keys_for, modify_by_client, shape
+from adapters.qfex.names import MODIFY, cancel_keys, keys_of, modify_by_client, shape
 from router.errors import CannotExpress
 from router.model import Cancel, IdKind, Order, OrderType, TimeInForce, plain
 from router.redact import Secret, as_secret
@@ -134,6 +134,9 @@ class QfexCodec(Codec):
         return read_frame(frame.body)
 
 
+_text = msgspec.json.Encoder().encode
+
+
 def _wire(
     kind: str,
     params: dict[str, Any],
@@ -143,12 +146,10 @@ def _wire(
     also: tuple[Key, ...] = (),
     secrets: tuple[str, ...] = (),
 ) -> Wire:
-    message = {"type": kind, "params": params}
-    numbers = {name: Raw(plain(value).encode()) for name, value in params.items() if isinstance(value, Decimal)}
-    body = msgspec.json.encode({"type": kind, "params": params | numbers})
+    sent = {name: Raw(plain(value).encode()) if isinstance(value, Decimal) else value for name, value in params.items()}
     return Wire(
-        keys=keys_for(message) + also,
-        body=body,
+        keys=keys_of(kind, params) + also,
+        body=_text({"type": kind, "params": sent}),
         effect=effect,
         acknowledged=acknowledged,
         secrets=secrets,
@@ -156,21 +157,26 @@ def _wire(
     )
 
 
-_MODES = {
-    IdKind.ORDER: "order_id",
-    IdKind.CLIENT_ORDER: "client_order_id",
-    IdKind.TWAP: "twap_id",
-    IdKind.CLIENT_TWAP: "client_twap_id",
+_MODES = {  # a repeat by a client's id may take an order that has come since
+    None: ("order_id", Effect.IDEMPOTENT),
+    IdKind.ORDER: ("order_id", Effect.IDEMPOTENT),
+    IdKind.CLIENT_ORDER: ("client_order_id", Effect.ONCE),
+    IdKind.TWAP: ("twap_id", Effect.IDEMPOTENT),
+    IdKind.CLIENT_TWAP: ("client_twap_id", Effect.ONCE),
 }
 
 
 def _cancel(cancel: Cancel) -> Wire:
     if cancel.kind is IdKind.STOP_ORDER:
         return _wire("cancel_stop_order", {"stop_order_id": cancel.id}, Effect.IDEMPOTENT)
-    mode = _MODES[cancel.kind or IdKind.ORDER]
-    params = {"symbol": cancel.symbol, "order_id": cancel.id, "cancel_order_id_type": mode}
-    by_venue_id = mode in {"order_id", "twap_id"}
-    return _wire("cancel_order", params, Effect.IDEMPOTENT if by_venue_id else Effect.ONCE)
+    name, symbol = cancel.id, cancel.symbol
+    mode, effect = _MODES[cancel.kind]
+    params = {"symbol": symbol, "order_id": name, "cancel_order_id_type": mode}
+    return Wire(
+        keys=cancel_keys(mode, name, symbol),
+        body=_text({"type": "cancel_order", "params": params}),
+        effect=effect,
+    )
 
 
 def _order(order: Order) -> dict[str, Any]:
@@ -245,8 +251,8 @@ def _modify(replace: Replace) -> dict[str, Any]:
 def _modified_keys(replace: Replace) -> tuple[Key, ...]:
     """What the answer to a modify may be called that its request does not say: the order's terms then, and its client id."""
     known = replace.known
-    terms = {"price": replace.price or known.price, "quantity": replace.quantity or known.quantity}
-    by_terms = (MODIFY, shape(known.symbol, known.side and known.side.upper(), None, terms))
+    price, quantity = replace.price or known.price, replace.quantity or known.quantity
+    by_terms = (MODIFY, shape(known.symbol, known.side and known.side.upper(), None, price, quantity))
     by_client = (modify_by_client(known.client_order_id),) if known.client_order_id else ()
     return (by_terms, *by_client)
 

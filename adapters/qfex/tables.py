@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from router.model import OrderType, TimeInForce
+from router.model import OrderType, Side, TimeInForce
 from router.report import CxlRejReason, OrdRejReason
 
-__all__ = ["DOUBTFUL", "ENDED", "ERROR_CODES", "ORDER_TYPES", "REFUSALS", "STOPS", "TIMES_IN_FORCE", "TYPES", "WEIGHTS"]
+__all__ = [
+    "DOUBTFUL",
+    "ENDED",
+    "ERROR_CODES",
+    "ORDER_TYPES",
+    "REFUSALS",
+    "SIDES",
+    "STOPS",
+    "TIMES_IN_FORCE",
+    "TYPES",
+    "WEIGHTS",
+]
 
 ORDER_TYPES = {
     OrderType.LIMIT: "LIMIT",
@@ -15,6 +26,7 @@ ORDER_TYPES = {
     OrderType.STOP: "STOP_LOSS",
     OrderType.TAKE_PROFIT: "TAKE_PROFIT",
 }
+SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 TYPES = {word: kind for kind, word in ORDER_TYPES.items()} | {"ALO": OrderType.LIMIT, "STOP_MARKET": OrderType.STOP}
 STOPS = frozenset({"STOP_LOSS", "TAKE_PROFIT"})
 

@@ -297,8 +297,8 @@ MUTANTS = (
         "qfex",
         "frames.py",
         "A cancellation of one order settles a cancel of the set.",
-        "yield _answer(row, _sets(row), final=False, **done)",
-        "yield _answer(row, _sets(row), **done)",
+        "_answer(row, _sets(row), outcome=CONFIRMED, all=True, status=CANCELED, final=False)",
+        "_answer(row, _sets(row), outcome=CONFIRMED, all=True, status=CANCELED)",
         "C01",
     ),
     Mutant(
