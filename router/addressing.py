@@ -20,11 +20,13 @@ from router.venue import Spec
 
 __all__ = ["resolve"]
 
-_CLIENT = {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}
+_CLIENT = frozenset({IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP})
 
 
 def resolve(cancel: Cancel, ledger: Ledger, spec: Spec) -> Cancel:
     """The same request in the venue's terms. Raises CannotExpress, naming what is missing."""
+    if _is_plain(cancel, ledger, spec):
+        return cancel
     cancel = evolve(cancel, kind=cancel.kind or _known_kind(cancel.id, ledger))
     entries = _entries(cancel, ledger)
     if cancel.kind in _CLIENT:
@@ -36,6 +38,17 @@ def resolve(cancel: Cancel, ledger: Ledger, spec: Spec) -> Cancel:
         known = ", ".join(sorted(spec.cancel_kinds))
         raise CannotExpress(f"{cancel.venue} cannot cancel by {cancel.kind} ({cancel.id!r}); it can by: {known}")
     return _with_symbol(cancel, entries, spec)
+
+
+def _is_plain(cancel: Cancel, ledger: Ledger, spec: Spec) -> bool:
+    """Whether it is in the venue's terms already: by the venue's own id, with all that the venue needs."""
+    kind = cancel.kind
+    if kind is None or kind in _CLIENT or kind not in spec.cancel_kinds:
+        return False
+    if cancel.symbol is None and kind in spec.needs_symbol:
+        return False
+    entry = ledger.find(cancel.id)
+    return entry is None or entry.state.order_id == cancel.id
 
 
 def _known_kind(name: str, ledger: Ledger) -> IdKind:

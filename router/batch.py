@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 from router.desk import Desk
 from router.model import Cancel, Order
 from router.report import CancelReport
 
-__all__ = ["CancelBatch", "start_cancel"]
+__all__ = ["CHUNK", "CancelBatch", "start_cancel"]
 
 CHUNK = 32  # cancels started between two yields, so that many at once don't hold up another venue's
 
+Told = asyncio.Future[CancelReport]
 
-def start_cancel(desk: Desk, request: Cancel | Order, deadline: float | None) -> asyncio.Future[CancelReport]:
+
+def start_cancel(desk: Desk, request: Cancel | Order, deadline: float | None) -> Told:
     """Start one cancel, of an address or of the very order."""
     return desk.cancel_order(request, deadline) if isinstance(request, Order) else desk.cancel(request, deadline)
 
@@ -27,43 +28,56 @@ class CancelBatch:
     def __init__(self, requests: list[tuple[Desk, Cancel | Order]], deadline: float | None) -> None:
         self._requests = requests
         self._deadline = deadline
+        self._told: list[Told] = []
+        self._listeners: list[Callable[[Told], None]] = []
+        self._start()
         loop = asyncio.get_running_loop()
-        self._reports: list[asyncio.Future[CancelReport]] = [loop.create_future() for _ in requests]
-        self._start(0)
-        self._starting = loop.create_task(self._start_rest()) if len(requests) > CHUNK else None
+        self._starting = None if self._is_started else loop.create_task(self._start_rest())
 
     def __len__(self) -> int:
         return len(self._requests)
 
-    def _start(self, begin: int) -> None:
-        chunk = slice(begin, begin + CHUNK)
-        for (desk, request), report in zip(self._requests[chunk], self._reports[chunk], strict=True):
-            try:
-                told = start_cancel(desk, request, self._deadline)
-            except Exception as error:  # noqa: BLE001 - one that cannot be started must not hold up the others
-                report.set_exception(error)
-            else:
-                told.add_done_callback(partial(_pass_on, report))
+    @property
+    def _is_started(self) -> bool:
+        return len(self._told) == len(self._requests)
+
+    def _start(self) -> None:
+        """The next chunk."""
+        begin = len(self._told)
+        for desk, request in self._requests[begin : begin + CHUNK]:
+            told = self._begin(desk, request)
+            for listener in self._listeners:
+                told.add_done_callback(listener)
+            self._told.append(told)
+
+    def _begin(self, desk: Desk, request: Cancel | Order) -> Told:
+        try:
+            return start_cancel(desk, request, self._deadline)
+        except Exception as error:  # noqa: BLE001 - one that cannot be started must not hold up the others
+            told: Told = asyncio.get_running_loop().create_future()
+            told.set_exception(error)
+            return told
 
     async def _start_rest(self) -> None:
-        for begin in range(CHUNK, len(self._requests), CHUNK):
+        while not self._is_started:
             await asyncio.sleep(0)
-            self._start(begin)
+            self._start()
 
     async def _all(self) -> list[CancelReport]:
-        return [await asyncio.shield(report) for report in self._reports]
+        if self._starting is not None:
+            await asyncio.shield(self._starting)
+        for told in self._told:
+            if not told.done():
+                await asyncio.wait([told])  # whoever waits may go away; the cancel does not
+        return [told.result() for told in self._told]
 
     def __await__(self) -> Generator[Any, None, list[CancelReport]]:
         return self._all().__await__()
 
     async def __aiter__(self) -> AsyncIterator[CancelReport]:
-        done: asyncio.Queue[asyncio.Future[CancelReport]] = asyncio.Queue()
-        for report in self._reports:
-            report.add_done_callback(done.put_nowait)
-        for _ in self._reports:
+        done: asyncio.Queue[Told] = asyncio.Queue()
+        self._listeners.append(done.put_nowait)
+        for told in self._told:
+            told.add_done_callback(done.put_nowait)
+        for _ in self._requests:
             yield (await done.get()).result()
-
-
-def _pass_on(report: asyncio.Future[CancelReport], told: asyncio.Future[CancelReport]) -> None:
-    if not report.done() and not told.cancelled():
-        report.set_result(told.result())

@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from attrs import field, fields, frozen
+from msgspec.structs import asdict
 
 from router import core, deadman, report
 from router.errors import RouterClosed
@@ -68,11 +68,11 @@ class _Loop:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@frozen(kw_only=True)
-class CancelReport(report.CancelReport):
+@report.known_to_attrs
+class CancelReport(report.CancelReport, frozen=True, kw_only=True, eq=False):
     """A CancelReport whose settled() waits."""
 
-    loop: _Loop = field(repr=False, eq=False)
+    loop: _Loop
 
     def settled(self, timeout: float | None = None) -> CancelReport:  # type: ignore[override]  # no event loop here
         """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
@@ -83,11 +83,11 @@ class CancelReport(report.CancelReport):
         return _blocking(CancelReport, settled, self.loop)
 
 
-@frozen(kw_only=True)
-class SubmitReport(report.SubmitReport):
+@report.known_to_attrs
+class SubmitReport(report.SubmitReport, frozen=True, kw_only=True, eq=False):
     """A SubmitReport whose settled() waits."""
 
-    loop: _Loop = field(repr=False, eq=False)
+    loop: _Loop
 
     def settled(self, timeout: float | None = None) -> SubmitReport:  # type: ignore[override]  # no event loop here
         """The report once the venue's own words have settled it, or after `timeout` seconds as it then is."""
@@ -102,8 +102,7 @@ R = TypeVar("R", CancelReport, SubmitReport)
 
 
 def _blocking(kind: type[R], heard: report.CancelReport | report.SubmitReport, loop: _Loop) -> R:
-    facts = {each.name: getattr(heard, each.name) for each in fields(type(heard)) if each.name != "loop"}
-    return kind(**facts, loop=loop)
+    return kind(**(asdict(heard) | {"loop": loop}))
 
 
 class Router:

@@ -10,18 +10,19 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from router.batch import CancelBatch, start_cancel
 from router.deadman import DeadMan
 from router.desk import Desk
 from router.errors import JournalError, RouterClosed, UnknownVenue
+from router.events import EventStream, EventStreams
 from router.masscancel import MassCancel
 from router.massreport import Doubt, MassCancelReport, VenueCancelReport
 from router.model import Cancel, IdKind, Number, Order, optional_number
 from router.recovery import Recovery
 from router.replacing import replace_natively, replace_with_gap
-from router.report import CancelReport, Event, Health, OrderState, Replace, SubmitReport
+from router.report import CancelReport, Health, OrderState, Replace, SubmitReport
 from router.venue import Adapter
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Router:
         """Why the journal could not be opened, where strict=False went on without it."""
         self._recoveries: list[Recovery] = []
         self._recovering: asyncio.Future[Any] | None = None
-        self._streams: WeakSet[EventStream] = WeakSet()
+        self._streams = EventStreams()
         self._switches: set[DeadMan] = set()
         self._venues, self._kill = dict(venues), on_unknown == "kill"
         self._desks = self._new_desks()
@@ -78,7 +79,7 @@ class Router:
 
     def _new_desks(self) -> dict[str, Desk]:
         return {
-            name: Desk(name, adapter, self._publish, journal=self._journal, kill=self._kill)
+            name: Desk(name, adapter, self._streams, journal=self._journal, kill=self._kill)
             for name, adapter in self._venues.items()
         }
 
@@ -188,8 +189,7 @@ class Router:
             await self._journal.close()
         for desk in self._desks.values():
             desk.scribe.close()
-        for stream in list(self._streams):
-            stream.end()
+        self._streams.end()
 
     # -- commands
 
@@ -208,7 +208,10 @@ class Router:
         deadline: seconds from now until the report is there at the latest; None: the adapter's. Every answer is a
         report; raises only for mistakes of the caller: ValueError, TypeError, UnknownVenue, RouterClosed.
         """
-        request = self._request(target, id, kind, symbol)
+        if type(target) is str and id is not None:
+            request: Cancel | Order = Cancel(target, id, kind, symbol)
+        else:
+            request = self._request(target, id, kind, symbol)
         return await start_cancel(self._desk(request.venue), request, _deadline(deadline))
 
     def cancel_many(self, cancels: Iterable[Addressed], *, deadline: float | None = None) -> CancelBatch:
@@ -318,8 +321,7 @@ class Router:
 
     def events(self) -> EventStream:
         """What happens to orders from now on, of every venue. Each call has a queue of its own; nothing is dropped."""
-        stream = EventStream()
-        self._streams.add(stream)
+        stream = self._streams.new()
         if self._was_closed:
             stream.end()
         return stream
@@ -329,10 +331,6 @@ class Router:
         return {name: desk.health() for name, desk in self._desks.items()}
 
     # -- inside
-
-    def _publish(self, event: Event) -> None:
-        for stream in self._streams:
-            stream.put(event)
 
     def _scope(self, venue: str | None, scope: str) -> list[Desk]:
         """The venues that a cancel_all is about."""
@@ -395,26 +393,3 @@ def _deadline(seconds: float | None) -> float | None:
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"deadline was {seconds!r}; it must be more than 0 seconds")
     return seconds
-
-
-class EventStream:
-    """One consumer's events. Iterate it; it ends when the Router is closed."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
-
-    def put(self, event: Event) -> None:
-        self._queue.put_nowait(event)
-
-    def end(self) -> None:
-        self._queue.put_nowait(None)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        event = await self._queue.get()
-        if event is None:
-            self.end()  # so that a further call ends as well
-            raise StopAsyncIteration
-        return event

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, ref
 
 from attrs import evolve
+from msgspec import structs
 
 from router.addressing import resolve
 from router.dressing import cancel_report, submit_report
 from router.errors import CannotExpress
-from router.ledger import Entry, Ledger
+from router.events import EventStreams
+from router.ledger import Change, Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
 from router.operation import Operation, Phase, Reply
-from router.reconcile import missing, news
+from router.parts import Parts
+from router.reconcile import News, missing
 from router.redact import Sealed
 from router.report import (
     CancelReport,
@@ -62,7 +65,7 @@ class _Submitted:
 
 
 class Desk:
-    """One venue of a Router. publish: takes each Event of the venue's orders; journal: where commands are written, if
+    """One venue of a Router. streams: take each Event of the venue's orders; journal: where commands are written, if
     anywhere; kill: unknown submits are to be cancelled.
     """
 
@@ -70,7 +73,7 @@ class Desk:
         self,
         name: str,
         adapter: Adapter,
-        publish: Callable[[Event], None],
+        streams: EventStreams,
         *,
         journal: Journal | None = None,
         kill: bool = False,
@@ -78,14 +81,17 @@ class Desk:
         self.name = name
         self.adapter = adapter
         self.ledger = Ledger(name, tells_trades=adapter.spec.tells_trades, kinds=adapter.spec.cancel_kinds)
-        self._publish = publish
+        self._streams = streams
         self._kill = kill
+        self.keeps_intents = journal is not None
         self.scribe = Scribe(name, journal, adapter.account, asked=bool(adapter.spec.lists))
         self.unread = ""
         """Why the journal could not be read: orders of ours that earlier runs placed are then not known."""
         self.held_up: list[Operation] | None = None
         """Submits that wait until what a journal left in doubt has been asked about; None: nothing waits for that."""
-        self._cancels: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
+        self._cancels: dict[Cancel, Operation] = {}
+        self._forgotten: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
+        """Cancels in doubt of which there were too many, and which only their callers may remember."""
         self._submitted: dict[int, _Submitted] = {}
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
@@ -159,7 +165,7 @@ class Desk:
         return self._refuse(Operation(request, request, self), self._due(deadline), text)
 
     def _cancel_placed(self, command: Cancel, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
-        running, entry = self._cancels.get(command), self.ledger.find(command.id)
+        running, entry = self._running(command), self.ledger.find(command.id)
         if entry is not None:
             entry.cancels += 1
         if running is not None and running.is_awaited and running.phase is not Phase.DONE:
@@ -169,12 +175,18 @@ class Desk:
         self._start(operation, command)
         return future
 
+    def _running(self, command: Cancel) -> Operation | None:
+        """The cancel of this address that is under way, or in doubt."""
+        return self._cancels.get(command) or (self._forgotten.get(command) if self._forgotten else None)
+
     def _start(self, operation: Operation, command: Cancel) -> None:
         """Send a cancel; whatever else is under way under its address may be executed instead."""
-        running = self._cancels.get(command)
+        running = self._running(command)
         if running is not None and running is not operation and running.attempts and running.phase is not Phase.DONE:
             running.repeated = operation.repeated = True
-        operation.command = command
+        if operation.command is not command:
+            self._drop(operation)
+            operation.command = command
         self._cancels[command] = operation
         self._mark(command, asked=True)
         if command.kind in CLIENT_KINDS:
@@ -423,7 +435,7 @@ class Desk:
 
     def is_cancelling(self, entry: Entry) -> bool:
         """Whether a cancel of this order by its id is under way."""
-        running = None if entry.state.order_id is None else self._cancels.get(self._resolved(entry))
+        running = None if entry.state.order_id is None else self._running(self._resolved(entry))
         return running is not None and running.phase is not Phase.DONE
 
     def _resolved(self, entry: Entry) -> Cancel:
@@ -453,7 +465,7 @@ class Desk:
             return None
         if entry.is_live:
             return entry.state
-        return None if stale else evolve(entry.state, kind=row.kind, status=row.status)
+        return None if stale else structs.replace(entry.state, kind=row.kind, status=row.status)
 
     def health(self) -> Health:
         doubts = sum(operation.phase is not Phase.DONE for operation in self._doubts)
@@ -464,7 +476,7 @@ class Desk:
     def canonical(self, cancel: Cancel) -> Cancel:
         """The same address in the venue's one spelling of the id."""
         name = self.adapter.canonical(cancel.id)
-        return cancel if name == cancel.id else evolve(cancel, id=name)
+        return cancel if name is cancel.id or name == cancel.id else evolve(cancel, id=name)
 
     def _due(self, deadline: float | None) -> float:
         return asyncio.get_running_loop().time() + (self.adapter.deadline if deadline is None else deadline)
@@ -531,26 +543,35 @@ class Desk:
         self.scribe.intend(operation, intent, go, namesakes)
 
     def apply(self, execution: Execution, *, asked: bool, listed: bool = False) -> None:
-        event = self.ledger.apply(execution, time.time(), asked=asked, listed=listed)
-        if event is not None:
-            self.scribe.happened(event, self.ledger.find(execution.order_id), execution.side)
-            self._publish(event)
-            for watcher in self.watchers:
-                watcher(event)
+        now = time.time()
+        change = self.ledger.take(execution, now, asked=asked, listed=listed)
+        if change is None:
+            return
+        if self._streams.held or self.watchers or self.keeps_intents:
+            self._publish(change, now)
+        if self._doubts or self._sticky.held:
             self._reconsider_soon()
 
+    def _publish(self, change: Change, now: float) -> None:
+        event = change.event(now)
+        self.scribe.happened(event, change.entry, change.execution.side)
+        self._streams.publish(event)
+        for watcher in self.watchers:
+            watcher(event)
+
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
-        if self._sticky.answered(operation, answer):
+        if operation.sticky and self._sticky.answered(operation, answer):
             self._reconsider_soon()
         else:
             self._settler.answered(operation, answer, raw)
-        self.scribe.answered(operation, answer, raw)
+        if operation.page:
+            self.scribe.answered(operation, answer, raw)
 
     def lost(self, operation: Operation) -> None:
         operation.lost = asyncio.get_running_loop().time()
         operation.note("the connection was lost before the answer")
         self.scribe.lost(operation)
-        self._doubt(operation)
+        self.doubted(operation)
 
     def gap(self) -> None:
         self.ledger.gap()
@@ -566,13 +587,26 @@ class Desk:
         if reading is self._absorbed:
             return
         self._absorbed = reading
-        asked = {cancel.id for cancel in self._cancels}
-        for row in news(self.ledger, reading, asked):
+        for row in self._news(reading).among(reading.rows):
             self.apply(row, asked=False, listed=True)
+
+    async def absorb_in_parts(self, reading: Reading) -> None:
+        """The same, with turns of the loop in between. Whoever cannot wait may absorb() it meanwhile."""
+        news = self._news(reading)
+        async for part in Parts(reading.rows):
+            if reading is self._absorbed:
+                return
+            for row in news.among(part):
+                self.apply(row, asked=False, listed=True)
+        self._absorbed = reading
+
+    def _news(self, reading: Reading) -> News:
+        asked = {cancel.id for cancel in (*self._cancels, *self._forgotten)}
+        return News(self.ledger, reading, asked)
 
     def _reconsider_soon(self) -> None:
         """After the frame's own answers have been given."""
-        if (self._doubts or self._sticky) and not self._reconsidering:
+        if (self._doubts or self._sticky.held) and not self._reconsidering:
             self._reconsidering = True
             asyncio.get_running_loop().call_soon(self._reconsider)
 
@@ -593,18 +627,33 @@ class Desk:
     def may_tell(self, operation: Operation) -> bool:
         return self.scribe.may_tell(operation)
 
-    def _doubt(self, operation: Operation) -> None:
+    def doubted(self, operation: Operation) -> None:
         """Remember what is in doubt, whoever has its report; the oldest go when there are too many."""
         self._doubts[operation] = None
         while len(self._doubts) > MOST_DOUBTS:
-            del self._doubts[next(iter(self._doubts))]
+            oldest = next(iter(self._doubts))
+            del self._doubts[oldest]
+            if isinstance(oldest.command, Cancel) and oldest.phase is not Phase.DONE:
+                self._drop(oldest)
+                self._forgotten[oldest.command] = oldest
+
+    def _drop(self, operation: Operation) -> None:
+        """A cancel is not under way any more, or not by this address."""
+        command = operation.command
+        if isinstance(command, Cancel):
+            running = self._cancels.pop(command, operation)
+            if running is not operation:
+                self._cancels[command] = running
 
     def closed(self, operation: Operation, reply: Reply) -> None:
-        self._doubts.pop(operation, None)
+        if self._doubts:
+            self._doubts.pop(operation, None)
         self._close(operation, reply)
-        self.scribe.closed(operation, reply)
+        if operation.id:
+            self.scribe.closed(operation, reply)
 
     def _close(self, operation: Operation, reply: Reply) -> None:
+        self._drop(operation)
         if isinstance(operation.command, Cancel):
             if reply.outcome is not Outcome.CONFIRMED:
                 self._mark(operation.command, asked=False)
@@ -630,14 +679,12 @@ class Desk:
 
     def dress(self, operation: Operation, reply: Reply) -> CancelReport | SubmitReport:
         if reply.outcome is Outcome.UNKNOWN and operation.phase is not Phase.DONE:
-            self._doubt(operation)
+            self.doubted(operation)
             self.scribe.unknown(operation, reply)
-        kept, settle = self.scribe.is_kept(operation), self._settle(operation, reply)
+        kept = self.scribe.is_kept(operation) if self.keeps_intents else None
+        settle = partial(self.settle, operation) if reply.outcome is Outcome.UNKNOWN else None
         if isinstance(operation.command, Cancel):
             return cancel_report(operation, operation.command, reply, self.ledger, settle, journaled=kept)
         if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):
             self._unstick(operation.subject)
         return submit_report(operation, reply, settle, journaled=kept)
-
-    def _settle(self, operation: Operation, reply: Reply) -> Callable[[float | None], Awaitable[Any]] | None:
-        return partial(self.settle, operation) if reply.outcome is Outcome.UNKNOWN else None

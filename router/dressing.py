@@ -44,8 +44,10 @@ def cancel_report(
 
 
 def _orders(operation: Operation, command: Cancel, reply: Reply, ledger: Ledger) -> tuple[OrderState, ...]:
-    named = command.kind in {IdKind.CLIENT_ORDER, IdKind.CLIENT_TWAP}
-    ids = list(operation.taken) or ([] if named else [command.id])
+    named = command.kind is IdKind.CLIENT_ORDER or command.kind is IdKind.CLIENT_TWAP
+    ids = tuple(operation.taken) or (() if named else (command.id,))
+    if len(ids) == 1 and (entry := ledger.find(ids[0])) is not None:
+        return (entry.state,)
     found = [ledger.find(order_id) for order_id in ids]
     if not any(found) and reply.outcome is Outcome.CONFIRMED and ids:
         kind = IdKind.ORDER if named or command.kind is None else command.kind

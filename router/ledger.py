@@ -24,8 +24,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
+from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define
+from msgspec import Struct
+from msgspec.structs import replace
 
 from router.model import IdKind, Order, OrderType, is_minted
 from router.report import Event, ExecType, OrderState, OrdStatus, Origin
@@ -61,6 +64,10 @@ def natural_kind(order_type: OrderType, able: frozenset[IdKind]) -> IdKind:
     return kind if kind in able else IdKind.ORDER
 
 
+TERMINAL: Final = frozenset(status for status in OrdStatus if status.is_terminal)
+_ZERO: Final = Decimal(0)
+
+
 @define(eq=False)
 class Entry:
     """One order. touched: the number of the last change, for rule 4."""
@@ -72,10 +79,10 @@ class Entry:
     """Whether cum_quantity is what the venue itself said had been filled when the order had ended."""
     from_start: bool = False
     """Whether all its trades have been seen, so that counting them gives cum_quantity."""
-    trades: set[tuple[str, object]] = field(factory=set)
-    ids: set[str] = field(factory=set)
+    trades: set[tuple[str, object]] | frozenset[tuple[str, object]] = frozenset()
+    ids: tuple[str, ...] = ()
     """Every id that the venue has called it by."""
-    former: set[str] = field(factory=set)
+    former: frozenset[str] = frozenset()
     """Those of them that a modify has replaced."""
     born: int = 0
     """Counts the entries of a ledger in the order in which they were made."""
@@ -94,7 +101,47 @@ class Entry:
 
     @property
     def is_live(self) -> bool:
-        return self.state.status is None or not self.state.status.is_terminal
+        return self.state.status not in TERMINAL
+
+    def traded(self, trade: tuple[str, object]) -> None:
+        """Remember a trade of it."""
+        if not isinstance(self.trades, set):
+            self.trades = set(self.trades)
+        self.trades.add(trade)
+
+
+class Change(Struct, frozen=True, gc=False):
+    """A change of an order, to be told right away: it shows the order as it is now. seq: counts them."""
+
+    entry: Entry
+    execution: Execution
+    seq: int
+    trade: bool
+    asked: bool
+
+    def event(self, now: float) -> Event:
+        """As it is told. now: wall time."""
+        state, execution, trade = self.entry.state, self.execution, self.trade
+        ours = self.asked or self.entry.asked or execution.exec_type in _OURS
+        return Event(
+            venue=state.venue,
+            order_id=state.order_id,
+            client_order_id=state.client_order_id,
+            exec_type=execution.exec_type,
+            status=state.status,
+            last_quantity=execution.last_quantity if trade else None,
+            last_price=execution.last_price if trade else None,
+            cum_quantity=state.cum_quantity,
+            trade_id=execution.trade_id if trade else None,
+            seq=self.seq,
+            at=execution.at or datetime.fromtimestamp(now, UTC),
+            symbol=state.symbol,
+            origin=execution.origin or (Origin.CLIENT if ours and not trade else Origin.VENUE),
+            text=execution.text,
+        )
+
+
+_OURS: Final = frozenset({ExecType.NEW, ExecType.REPLACED, ExecType.REJECTED})
 
 
 class Ledger:
@@ -109,6 +156,8 @@ class Ledger:
         self._by_client: dict[str, list[Entry]] = {}
         self._closed: deque[tuple[float, Entry]] = deque()
         self._events = 0
+        self._blank = {kind: OrderState(venue=venue, order_id=None, kind=kind) for kind in IdKind}
+        """What is known of an order that nothing has been heard of."""
         self._born = count(1)
 
     def __len__(self) -> int:
@@ -167,11 +216,10 @@ class Ledger:
     def restore(self, entry: Entry) -> None:
         """An order that was known when the last run ended. What has been traded since is not."""
         entry.born = next(self._born)
-        entry.ids |= entry.former
+        for order_id in sorted(entry.former):
+            self._name(entry, order_id)
         if entry.state.order_id is not None:
-            entry.ids.add(entry.state.order_id)
-        for order_id in entry.ids:
-            self._by_id[order_id] = entry
+            self._name(entry, entry.state.order_id)
         if entry.state.client_order_id is not None:
             self._by_client.setdefault(entry.state.client_order_id, []).append(entry)
 
@@ -203,7 +251,7 @@ class Ledger:
         ):
             return False
         if entry.state.order_id is not None:
-            entry.former.add(entry.state.order_id)
+            entry.former |= {entry.state.order_id}
         self._rename(entry, order_id, entry.state.kind, stranger)
         return True
 
@@ -211,7 +259,7 @@ class Ledger:
         if stranger is not None:  # its frames came before the answer that named it
             self._adopt(entry, stranger)
             order_id = stranger.state.order_id or order_id
-        entry.state = evolve(entry.state, order_id=order_id, kind=kind)
+        entry.state = replace(entry.state, order_id=order_id, kind=kind)
         self._name(entry, order_id)
 
     def gap(self) -> None:
@@ -221,11 +269,11 @@ class Ledger:
 
     def _adopt(self, entry: Entry, stranger: Entry) -> None:
         """What came under the new name belongs to this order."""
-        entry.trades |= stranger.trades
+        entry.trades = {*entry.trades, *stranger.trades}
         entry.counted += stranger.counted
         old, new = entry.state, stranger.state
         filled = max((value for value in (old.cum_quantity, new.cum_quantity) if value is not None), default=None)
-        entry.state = evolve(old, status=_later(old.status, new.status), cum_quantity=filled)
+        entry.state = replace(old, status=_later(old.status, new.status), cum_quantity=filled)
         self._closed = deque((at, entry if each is stranger else each) for at, each in self._closed)
         self._unlink(stranger)
         entry.former |= stranger.former
@@ -236,18 +284,26 @@ class Ledger:
         """Something happened to an order, known or not. asked: a cancel of ours is answered by the same frame. listed: it is
         a row of a list that is newer than all else known of the order, so its terms are the present ones.
         """
-        entry = self._locate(execution)
+        change = self.take(execution, now, asked=asked, listed=listed)
+        return None if change is None else change.event(now)
+
+    def take(self, execution: Execution, now: float, *, asked: bool = False, listed: bool = False) -> Change | None:
+        """The same, without making an Event that nobody may look at."""
+        entry = self._by_id.get(execution.order_id) if execution.replaces is None else self._renamed(execution)
+        entry = entry or self._newcomer(execution)
         before = entry.state
-        trade = self._trade(entry, execution)
-        entry.state = self._advance(entry, execution, listed=listed)
-        entry.exact = entry.exact or _closes_the_count(execution, entry.state)
-        if entry.state == before and not trade:
+        trade = execution.trade_id is not None and self._trade(entry, execution)
+        after = entry.state = self._advance(entry, execution, listed=listed)
+        if execution.cum_quantity is not None or execution.leaves_quantity is not None:
+            entry.exact = entry.exact or _closes_the_count(execution, after)
+        if not trade and (after is before or (before.order_id is None and _says_nothing(after))):
             return None
         self.changes += 1
         entry.touched = self.changes
-        if before.status != entry.state.status and not entry.is_live:
+        if before.status is not after.status and after.status in TERMINAL:
             self._close(entry, now)
-        return self._event(entry, execution, now, trade=trade, asked=asked)
+        self._events += 1
+        return Change(entry, execution, self._events, trade, asked)
 
     def is_newer(self, reading: Reading, row: Execution) -> bool:
         """Whether the ledger knows something of this order that happened after the snapshot was asked for (rule 4)."""
@@ -257,33 +313,40 @@ class Ledger:
     def end(self, entry: Entry, status: OrdStatus, now: float) -> None:
         """The venue's answer ended an order of ours that it never showed."""
         if entry.is_live:
-            entry.state = evolve(entry.state, status=status)
+            entry.state = replace(entry.state, status=status)
             self._close(entry, now)
 
     # -- the machine
 
-    def _locate(self, execution: Execution) -> Entry:
-        entry, former = self._by_id.get(execution.order_id), self._by_id.get(execution.replaces or "")
+    def _renamed(self, execution: Execution) -> Entry:
+        """The order whose id a modify has changed."""
+        replaces = str(execution.replaces)
+        entry, former = self._by_id.get(execution.order_id), self._by_id.get(replaces)
         if former is not None and former is not entry and not former.is_live:
             former = None  # what has ended is not modified
         if entry is not None and former is not None and former is not entry:  # frames under the new id came first
             self._adopt(former, entry)
-            former.state = evolve(former.state, order_id=entry.state.order_id)
-        found = former or entry or self._unbound(execution) or self._stranger(execution)
+            former.state = replace(former.state, order_id=entry.state.order_id)
+        found = former or entry or self._newcomer(execution)
         self._name(found, execution.order_id)
-        if execution.replaces is not None and execution.replaces not in self._by_id:
-            self._name(found, execution.replaces)
-        if self._by_id.get(execution.replaces or "") is found and execution.replaces != execution.order_id:
-            found.former.add(str(execution.replaces))
+        if replaces not in self._by_id:
+            self._name(found, replaces)
+        if self._by_id.get(replaces) is found and replaces != execution.order_id:
+            found.former |= {replaces}
         return found
 
-    def _stranger(self, execution: Execution) -> Entry:
-        state = OrderState(venue=self.venue, order_id=execution.order_id, kind=execution.kind)
-        return Entry(state, born=next(self._born))
+    def _newcomer(self, execution: Execution) -> Entry:
+        """An order under an id that was not known so far."""
+        found = self._unbound(execution) if execution.client_order_id in self._by_client else None
+        if found is None:
+            found = Entry(self._blank[execution.kind], born=next(self._born))
+        self._name(found, execution.order_id)
+        return found
 
     def _name(self, entry: Entry, order_id: str) -> None:
         self._by_id[order_id] = entry
-        entry.ids.add(order_id)
+        if order_id not in entry.ids:
+            entry.ids += (order_id,)
 
     def _unbound(self, execution: Execution) -> Entry | None:
         """Our oldest order with this client id that has no id of the venue's yet. One that has none was not modified."""
@@ -304,64 +367,49 @@ class Ledger:
         trade = (execution.trade_id, execution.side)
         if trade in entry.trades:
             return False
-        entry.trades.add(trade)
+        entry.traded(trade)
         entry.counted += execution.last_quantity
         return True
 
     def _advance(self, entry: Entry, execution: Execution, *, listed: bool) -> OrderState:
         state, current = entry.state, listed or execution.exec_type is ExecType.REPLACED
-        known = {
-            name: value
-            for name in _TERMS
-            if (value := getattr(execution, name)) is not None and (getattr(state, name) is None or current)
-        }
-        if state.client_order_id is None and execution.client_order_id:
-            known["client_order_id"] = execution.client_order_id
-            self._by_client.setdefault(execution.client_order_id, []).append(entry)
+        client_id = state.client_order_id
+        if client_id is None and execution.client_order_id:
+            client_id = execution.client_order_id
+            self._by_client.setdefault(client_id, []).append(entry)
         cum = self._filled(entry, execution)
-        status = _later(state.status, self._status(execution, cum))
+        status = execution.status
+        if cum and (status is OrdStatus.NEW or status is None):
+            status = OrdStatus.PARTIALLY_FILLED
+        if state.order_id is None and not state.own:
+            return _first_seen(state, execution, client_id, status, cum)
+        status = _later(state.status, status)
         late = execution.order_id in entry.former and state.order_id is not None
         order_id = state.order_id if late else execution.order_id
-        return evolve(state, order_id=order_id, status=status, cum_quantity=cum, **known)
+        now = (order_id, client_id, status, cum, *_terms(state, execution, current=current))
+        return state if now == _facts(state) else _moved(state, now)
 
     def _filled(self, entry: Entry, execution: Execution) -> Decimal | None:
-        untouched = execution.leaves_quantity in {None, execution.quantity}
-        if execution.exec_type is ExecType.NEW and entry.state.status is None and untouched:
+        left, total = execution.leaves_quantity, execution.quantity
+        if execution.exec_type is ExecType.NEW and entry.state.status is None and (left is None or left == total):
             entry.from_start = self._tells_trades
-        told = [execution.cum_quantity, entry.state.cum_quantity, entry.counted if entry.from_start else None]
-        if execution.leaves_quantity is not None and execution.quantity is not None:
-            told.append(max(execution.quantity - execution.leaves_quantity, Decimal(0)))
-        return max((value for value in told if value is not None), default=None)
-
-    def _status(self, execution: Execution, cum: Decimal | None) -> OrdStatus | None:
-        if cum and execution.status in {OrdStatus.NEW, None}:
-            return OrdStatus.PARTIALLY_FILLED
-        return execution.status
+        most = entry.state.cum_quantity
+        if execution.cum_quantity is not None and (most is None or execution.cum_quantity > most):
+            most = execution.cum_quantity
+        if entry.from_start and (most is None or entry.counted > most):
+            most = entry.counted
+        if left is not None and total is not None and (most is None or total - left > most):
+            most = max(total - left, _ZERO)
+        return most
 
     # -- book-keeping
 
-    def _event(self, entry: Entry, execution: Execution, now: float, *, trade: bool, asked: bool) -> Event:
-        self._events += 1
-        ours = asked or entry.asked or execution.exec_type in {ExecType.NEW, ExecType.REPLACED, ExecType.REJECTED}
-        return Event(
-            venue=self.venue,
-            order_id=entry.state.order_id,
-            client_order_id=entry.state.client_order_id,
-            exec_type=execution.exec_type,
-            status=entry.state.status,
-            last_quantity=execution.last_quantity if trade else None,
-            last_price=execution.last_price if trade else None,
-            cum_quantity=entry.state.cum_quantity,
-            trade_id=execution.trade_id if trade else None,
-            seq=self._events,
-            at=execution.at or datetime.fromtimestamp(now, UTC),
-            symbol=entry.state.symbol,
-            origin=execution.origin or (Origin.CLIENT if ours and not trade else Origin.VENUE),
-            text=execution.text,
-        )
-
     def _close(self, entry: Entry, now: float) -> None:
         self._closed.append((now, entry))
+        if len(self._closed) > KEEP_CLOSED or self._closed[0][0] < now - KEEP_SECONDS:
+            self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
         needed: list[tuple[float, Entry]] = []
         while self._closed and (len(self._closed) > KEEP_CLOSED or self._closed[0][0] < now - KEEP_SECONDS):
             at, oldest = self._closed.popleft()
@@ -374,7 +422,9 @@ class Ledger:
     def _is_needed(self, entry: Entry) -> bool:
         """Whether an order of ours of the same client id has no id yet: forgetting this one, we would take its id for that one's."""
         namesakes = self._by_client.get(entry.state.client_order_id or "", ())
-        return any(other.is_live and other.state.own and other.state.order_id is None for other in namesakes)
+        return len(namesakes) > 1 and any(
+            other.is_live and other.state.own and other.state.order_id is None for other in namesakes
+        )
 
     def _unlink(self, entry: Entry) -> None:
         for order_id in entry.ids:
@@ -396,7 +446,90 @@ def _is_older(execution: Execution, entry: Entry) -> bool:
     return execution.at.timestamp() < entry.since - CLOCKS_DIFFER
 
 
-_TERMS = ("symbol", "side", "type", "quantity", "price", "stop_price", "post_only", "reduce_only")
+Facts = tuple[Any, ...]
+
+
+def _facts(state: OrderState) -> Facts:
+    """What an execution may change of an order, in the order of _moved()."""
+    return (
+        state.order_id,
+        state.client_order_id,
+        state.status,
+        state.cum_quantity,
+        state.symbol,
+        state.side,
+        state.type,
+        state.quantity,
+        state.price,
+        state.stop_price,
+        state.post_only,
+        state.reduce_only,
+    )
+
+
+def _terms(state: OrderState, shown: Execution, *, current: bool) -> Facts:
+    """The order's terms with what is shown of them. current: those are the present ones; else only what was not known is taken."""
+    first, second = (shown, state) if current else (state, shown)
+    return (
+        second.symbol if first.symbol is None else first.symbol,
+        second.side if first.side is None else first.side,
+        second.type if first.type is None else first.type,
+        second.quantity if first.quantity is None else first.quantity,
+        second.price if first.price is None else first.price,
+        second.stop_price if first.stop_price is None else first.stop_price,
+        second.post_only if first.post_only is None else first.post_only,
+        second.reduce_only if first.reduce_only is None else first.reduce_only,
+    )
+
+
+def _first_seen(
+    blank: OrderState, shown: Execution, client_id: str | None, status: OrdStatus | None, cum: Decimal | None
+) -> OrderState:
+    return OrderState(
+        venue=blank.venue,
+        order_id=shown.order_id,
+        client_order_id=client_id,
+        kind=shown.kind,
+        symbol=shown.symbol,
+        side=shown.side,
+        type=shown.type,
+        quantity=shown.quantity,
+        price=shown.price,
+        stop_price=shown.stop_price,
+        post_only=shown.post_only,
+        reduce_only=shown.reduce_only,
+        status=status,
+        cum_quantity=cum,
+    )
+
+
+def _says_nothing(state: OrderState) -> bool:
+    """Whether no more than its id is known."""
+    return state.status is None and not state.own and _facts(state)[1:] == _NOTHING
+
+
+_NOTHING: Final = (None,) * 11
+
+
+def _moved(state: OrderState, facts: Facts) -> OrderState:
+    order_id, client_id, status, cum, symbol, side, kind, quantity, price, stop_price, post_only, reduce_only = facts
+    return OrderState(
+        venue=state.venue,
+        order_id=order_id,
+        client_order_id=client_id,
+        kind=state.kind,
+        symbol=symbol,
+        side=side,
+        type=kind,
+        quantity=quantity,
+        price=price,
+        stop_price=stop_price,
+        post_only=post_only,
+        reduce_only=reduce_only,
+        status=status,
+        cum_quantity=cum,
+        own=state.own,
+    )
 
 
 def _fits(state: OrderState, shown: Execution | OrderState) -> bool:
@@ -412,9 +545,8 @@ def _has_price(state: OrderState, shown: Execution) -> bool:
 
 
 def _closes_the_count(execution: Execution, state: OrderState) -> bool:
-    """Whether it tells what the order had filled when it ended."""
-    told = execution.cum_quantity is not None or execution.leaves_quantity is not None
-    return told and execution.status is not None and execution.status.is_terminal and state.cum_quantity is not None
+    """Whether it, which tells what is filled or left, tells what the order had filled when it ended."""
+    return execution.status in TERMINAL and state.cum_quantity is not None
 
 
 def _later(current: OrdStatus | None, told: OrdStatus | None) -> OrdStatus | None:

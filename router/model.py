@@ -40,6 +40,8 @@ MAX_DIGITS = 40  # far beyond any venue's fixed point, and a bound on what "1e99
 class Word(StrEnum):
     """An enum that also accepts its values in upper case ("BUY") and names the known ones when it refuses."""
 
+    __hash__ = str.__hash__  # Enum's own is a call of Python code, and these are in every key
+
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
         if isinstance(value, str) and value != value.lower():
@@ -151,6 +153,8 @@ W = TypeVar("W", bound=Word)
 
 
 def _word(kind: type[W], value: object, what: str, venue: str) -> W:
+    if type(value) is kind:
+        return value
     try:
         return kind(value)  # type: ignore[arg-type]  # _missing_ judges whatever it is
     except ValueError as error:
@@ -158,6 +162,8 @@ def _word(kind: type[W], value: object, what: str, venue: str) -> W:
 
 
 def _text(value: object, what: str, venue: object) -> str:
+    if type(value) is str and value.isascii() and value.strip():
+        return value
     if not isinstance(value, str):
         raise TypeError(f"{venue}: {what} was {value!r}; it must be a str")
     if not value.strip():

@@ -14,13 +14,15 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
-from attrs import define, field, frozen
+from attrs import define
+from msgspec import Struct
 
 from router.model import Cancel, IdKind, Order
 from router.redact import Sealed
@@ -37,8 +39,7 @@ class Phase(StrEnum):
     DONE = "done"
 
 
-@frozen(kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
     """What became of a request, before it is dressed as a report."""
 
     outcome: Outcome
@@ -61,16 +62,22 @@ class Owner(Protocol):
         """The reply as a report for the callers."""
 
     def wrote(self, operation: Operation) -> None:
-        """An attempt is being written."""
+        """An attempt of what is in a journal is being written."""
+
+    def doubted(self, operation: Operation) -> None:
+        """It may have been executed, and nothing more will be heard of it by itself; perhaps nobody waits for it any more."""
 
     def closed(self, operation: Operation, reply: Reply) -> None:
         """The operation has its final reply, which no caller has heard of yet."""
 
     def may_tell(self, operation: Operation) -> bool:
-        """Whether callers may be told now. If not, the owner calls pay() when they may, and expire() at their deadlines."""
+        """Whether callers may be told now of what is in a journal. If not, the owner calls pay() when they may, and expire() at their deadlines."""
 
 
-@define(eq=False)
+NOTHING: Final[Mapping[str, None]] = MappingProxyType({})
+
+
+@define(eq=False, weakref_slot=False)
 class _Caller:
     deadline: float
     future: asyncio.Future[Any]
@@ -102,29 +109,31 @@ class Operation:
     """What the adapter keeps of it while it is on the wire."""
     follow: Any = None
     """The request that an answer asked for, to complete this one."""
+    encoded: float = 0.0
+    """The wall time at which it was encoded: at that time it gives the same bytes again."""
     written: float = 0.0
     """Monotonic time of the last write."""
     sent_at: datetime | None = None
     acknowledged: bool = False
     """The venue has said that it received the request."""
-    taken: dict[str, None] = field(factory=dict)
+    taken: Mapping[str, None] = NOTHING
     """The ids of the orders that it took so far, in order."""
     denials: int = 0
     """How often the venue has said, after its quiet period, that it does not know the order."""
-    notes: list[str] = field(factory=list)
+    notes: tuple[str, ...] = ()
     """What was learnt without settling it."""
     sticky: bool = False
     """It is to go out whenever it can, even after its callers have been told."""
     targets: frozenset[str] = frozenset()
     """Of a cancel of a set: the orders that were known before it was first written."""
-    narrowed: set[str] = field(factory=set)
+    narrowed: frozenset[str] = frozenset()
     """Those of them that have been cancelled by the venue's own ids since, because the connection was lost."""
     gone: bool = False
     """A repeat was told that there is no such order."""
     lost: float | None = None
     """Monotonic time at which the connection that carried it went away."""
     reply: Reply | None = None
-    release: Callable[[], None] | None = None
+    release: Callable[[Operation], None] | None = None
     """Called once when it is done, for the adapter to let go of it."""
     id: str = ""
     """Its name in the journal; "" where it is in none."""
@@ -134,8 +143,8 @@ class Operation:
     """The journal says that it is UNKNOWN."""
     _owed: Reply | None = None
     """What callers wait for that are not to be told yet (rule 5)."""
-    _callers: list[_Caller] = field(factory=list)
-    _observers: list[asyncio.Future[Reply]] = field(factory=list)
+    _callers: tuple[_Caller, ...] = ()
+    _observers: tuple[asyncio.Future[Reply], ...] = ()
 
     # -- callers
 
@@ -145,12 +154,14 @@ class Operation:
         if self.reply is not None and self._owed is None:
             future.set_result(self.owner.dress(self, self.reply))
         else:
-            self._callers.append(_Caller(deadline, future))
+            self._callers += (_Caller(deadline, future),)
         return future
 
     @property
     def is_awaited(self) -> bool:
         """Whether any caller still waits."""
+        if len(self._callers) == 1:
+            return not self._callers[0].future.done()
         return any(not caller.future.done() for caller in self._callers)
 
     @property
@@ -166,6 +177,9 @@ class Operation:
     @property
     def deadline(self) -> float | None:
         """When the next of the waiting callers must be told; None when none waits."""
+        if len(self._callers) == 1:
+            caller = self._callers[0]
+            return None if caller.future.done() else caller.deadline
         return min((caller.deadline for caller in self._callers if not caller.future.done()), default=None)
 
     @property
@@ -182,7 +196,8 @@ class Operation:
         self.attempts += 1
         if self.sent_at is None:
             self.sent_at = datetime.now(UTC)
-        self.owner.wrote(self)
+        if self.page:
+            self.owner.wrote(self)
 
     def unwritten(self, why: str) -> None:
         """The venue says that the attempt was not executed: it may be attempted again."""
@@ -209,6 +224,7 @@ class Operation:
         """The venue itself is in doubt: tell all callers UNKNOWN, and go on listening."""
         if self.phase is not Phase.DONE:
             self._tell(self._callers, reply)
+            self.owner.doubted(self)
 
     def finish(self, reply: Reply) -> None:
         """The final reply."""
@@ -216,19 +232,30 @@ class Operation:
             return
         self.phase, self.reply = Phase.DONE, reply
         if self.release is not None:
-            self.release()
+            self.release(self)
             self.release = None
         self.owner.closed(self, reply)
         self._tell(self._callers, reply)
+        if self._observers:
+            self._tell_observers(reply)
+
+    def _tell_observers(self, reply: Reply) -> None:
         for observer in self._observers:
             if not observer.done():
                 observer.set_result(reply)
-        self._observers.clear()
+        self._observers = ()
 
     def note(self, text: str) -> None:
         """Remember what was learnt without settling it."""
         if text and text not in self.notes:
-            self.notes = [*self.notes[-7:], text]
+            self.notes = (*self.notes[-7:], text)
+
+    def took(self, order_id: str) -> None:
+        """The venue has cancelled this order."""
+        if self.taken is NOTHING:
+            self.taken = {order_id: None}
+        elif isinstance(self.taken, dict):
+            self.taken[order_id] = None
 
     @contextmanager
     def observed(self) -> Iterator[asyncio.Future[Reply]]:
@@ -236,12 +263,11 @@ class Operation:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self.reply is not None:
             future.set_result(self.reply)
-        self._observers.append(future)
+        self._observers += (future,)
         try:
             yield future
         finally:
-            if future in self._observers:
-                self._observers.remove(future)
+            self._observers = tuple(each for each in self._observers if each is not future)
             future.cancel()
 
     def unknown(self, text: str) -> Reply:
@@ -274,14 +300,14 @@ class Operation:
         if reply is not None:
             self._tell(self._callers, reply, late=True)
 
-    def _tell(self, callers: list[_Caller], reply: Reply, *, late: bool = False) -> None:
+    def _tell(self, callers: Iterable[_Caller], reply: Reply, *, late: bool = False) -> None:
         """late: whether or not the journal has it."""
         waiting = [caller for caller in callers if not caller.future.done()]
-        if waiting and not (late or reply.outcome is Outcome.NOT_SENT or self.owner.may_tell(self)):
-            self._owed = reply
-            return
         if waiting:
+            if not (late or not self.page or reply.outcome is Outcome.NOT_SENT or self.owner.may_tell(self)):
+                self._owed = reply
+                return
             report = self.owner.dress(self, reply)
             for caller in waiting:
                 caller.future.set_result(report)
-        self._callers = [caller for caller in self._callers if not caller.future.done()]
+        self._callers = tuple([caller for caller in self._callers if not caller.future.done()])

@@ -35,7 +35,9 @@ class Outbox:
 
     def __init__(self, pacer: Pacer, obstacle: Callable[[Lane], str], write: Callable[[Operation, Wire], None]) -> None:
         self._pacer, self._obstacle, self._write = pacer, obstacle, write
-        self._lines: dict[Lane, OrderedDict[Operation, Wire]] = {Lane.CANCEL: OrderedDict(), Lane.SUBMIT: OrderedDict()}
+        self._cancels: OrderedDict[Operation, Wire] = OrderedDict()
+        self._others: OrderedDict[Operation, Wire] = OrderedDict()
+        self._lines = {Lane.CANCEL: self._cancels, Lane.SUBMIT: self._others}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -47,9 +49,10 @@ class Outbox:
     def put(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """Write it now if it may go, else keep it. ahead: at the head of its line."""
         lane = lane_of(operation)
-        now = asyncio.get_running_loop().time()
-        if not (len(self) or self._obstacle(lane)) and self._pacer.wait(lane, wire.weight, now) <= 0:
-            self._go(lane, operation, wire, now)
+        if not (self._cancels or self._others or self._obstacle(lane)) and self._pacer.take(
+            lane, wire.weight, asyncio.get_running_loop().time()
+        ):
+            self._write(operation, wire)
         else:
             self.keep(operation, wire, ahead=ahead)
             self.flush()
@@ -64,7 +67,8 @@ class Outbox:
             self._lines[lane].move_to_end(operation, last=False)
 
     def discard(self, operation: Operation) -> None:
-        self._lines[lane_of(operation)].pop(operation, None)
+        if self._cancels or self._others:
+            self._lines[lane_of(operation)].pop(operation, None)
 
     def fail(self, why: str) -> None:
         """Nothing will ever go: tell whoever waits."""

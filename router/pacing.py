@@ -22,6 +22,8 @@ __all__ = ["Budget", "Lane", "Pacer"]
 class Lane(StrEnum):
     """What a message is for, in the order in which lanes may go."""
 
+    __hash__ = str.__hash__  # Enum's own is a call of Python code
+
     CANCEL = "cancel"
     READ = "read"
     SUBMIT = "submit"
@@ -95,6 +97,14 @@ class Pacer:
     def wait(self, lane: Lane, weight: float, now: float) -> float:
         """Seconds until a message of this weight may go; 0: now."""
         return max(self._closed[lane] - now, self._buckets[lane].wait(weight, RESERVED[lane], now))
+
+    def take(self, lane: Lane, weight: float, now: float) -> bool:
+        """Let a message of this weight go, if it may go now."""
+        bucket = self._buckets[lane]
+        if self._closed[lane] > now or (bucket.budget is not None and bucket.wait(weight, RESERVED[lane], now) > 0):
+            return False
+        bucket.left -= weight
+        return True
 
     def spend(self, lane: Lane, weight: float, now: float) -> None:
         """A message goes."""

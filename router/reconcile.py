@@ -6,27 +6,41 @@ list has ended, or has not arrived there yet; which of the two, and how, only a 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from router.ledger import Ledger
 from router.model import IdKind
 from router.report import OrderState
 from router.venue import Execution, Reading
 
-__all__ = ["missing", "news"]
+__all__ = ["News", "missing"]
 
 
-def news(ledger: Ledger, reading: Reading, asked: Collection[str]) -> list[Execution]:
-    """The rows to be applied. asked: ids that somebody asks about; of others, what ended before it was known is no news."""
-    return [
-        row
-        for row in reading.rows
-        if not ledger.is_newer(reading, row) and (row.order_id in asked or _is_ours_or_open(ledger, row))
-    ]
+class News:
+    """Which rows of a list are to be applied. It may be taken in part by part: what happens to an order before its part comes
+    is newer than its row.
 
+    asked: ids that somebody asks about; of others, what ended before it was known is no news.
+    """
 
-def _is_ours_or_open(ledger: Ledger, row: Execution) -> bool:
-    return row.status is None or not row.status.is_terminal or ledger.find(row.order_id) is not None
+    def __init__(self, ledger: Ledger, reading: Reading, asked: Collection[str]) -> None:
+        self._ledger, self._since, self._asked = ledger, reading.changes, asked
+        self._ours: set[int] = set()
+
+    def among(self, rows: Iterable[Execution]) -> Iterator[Execution]:
+        """Those to be applied, each of them before the next one is asked for."""
+        for row in rows:
+            if self._is_news(row):
+                before = self._ledger.changes
+                yield row
+                if self._ledger.changes != before:
+                    self._ours.add(self._ledger.changes)
+
+    def _is_news(self, row: Execution) -> bool:
+        entry = self._ledger.find(row.order_id)
+        if entry is not None:
+            return entry.touched <= self._since or entry.touched in self._ours
+        return row.status is None or not row.status.is_terminal or row.order_id in self._asked
 
 
 def missing(ledger: Ledger, reading: Reading, listed: frozenset[IdKind]) -> list[OrderState]:

@@ -93,11 +93,11 @@ class Recovery:
         known, order = _read(kept.known, OrderState), _read(kept.intent.facts["command"], Order)
         entry = Entry(known, order=order, since=kept.intent.at, minted=kept.intent.facts["minted"], op=kept.op)
         for told in kept.told:
-            entry.former.update(told.facts.get("former", ()))
+            entry.former |= set(told.facts.get("former", ()))
             event = told.facts.get("event") or {}
             if event.get("trade_id") is not None:
                 side = told.facts.get("side")
-                entry.trades.add((event["trade_id"], None if side is None else Side(side)))
+                entry.traded((event["trade_id"], None if side is None else Side(side)))
         self._desk.ledger.restore(entry)
         return entry
 

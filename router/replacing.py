@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
-from attrs import evolve
+from msgspec import structs
 
 from router.addressing import resolve
 from router.desk import Desk
@@ -97,7 +97,7 @@ async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) ->
         text = f"{desk.name}: cancelled, and not placed anew: {report.text}"
         return _report(replace, entry, Outcome.REFUSED, text)
     note = f"the old order was cancelled after {plain(filled)} had filled"
-    return evolve(report, request=replace, text="; ".join(filter(None, (report.text, note))))
+    return structs.replace(report, request=replace, text="; ".join(filter(None, (report.text, note))))
 
 
 async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
@@ -125,7 +125,7 @@ async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: fl
     report = await desk.submit(order, max(SHORTEST, due - asyncio.get_running_loop().time()))
     if report.outcome is Outcome.CONFIRMED:
         desk.replaced(entry)
-    return evolve(report, request=replace)
+    return structs.replace(report, request=replace)
 
 
 def renewed(old: Order, replace: Replace, quantity: Decimal) -> Order:
@@ -188,7 +188,7 @@ def _not_cancelled(replace: Replace, entry: Entry, cancelled: CancelReport) -> S
             return _report(replace, entry, Outcome.REFUSED, "the old order was cancelled, and nothing was placed")
         return _not_cancelled(replace, entry, settled)
 
-    return evolve(report, settle=settle)
+    return structs.replace(report, settle=settle)
 
 
 def _report(replace: Replace, entry: Entry | None, outcome: Outcome, text: str) -> SubmitReport:

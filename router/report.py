@@ -2,6 +2,9 @@
 
 Four axes never fold into one enum: what the order is (OrdStatus), what just happened (ExecType), what we know of the
 request (Outcome), and why (CxlRejReason, OrdRejReason).
+
+What is made for every answer is a msgspec Struct, which costs a tenth of an attrs class; attrs.asdict() and attrs.evolve() take it
+as they take the other models.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, Final, NoReturn, Self, TypeVar
 
+import attrs
 from attrs import field, frozen
+from msgspec import Struct
 
 from router.errors import CancelRefused, NotSent, OutcomeUnknown, SubmitRefused
 from router.model import Cancel, IdKind, Order, OrderType, Side
@@ -32,11 +37,16 @@ __all__ = [
     "Replace",
     "SessionState",
     "SubmitReport",
+    "known_to_attrs",
     "quantiles",
 ]
 
 
-class Outcome(StrEnum):
+class _Word(StrEnum):
+    __hash__ = str.__hash__  # Enum's own is a call of Python code
+
+
+class Outcome(_Word):
     """What is known of a request. Only CONFIRMED and REFUSED are the venue's words; NOT_SENT is ours and certain."""
 
     CONFIRMED = "confirmed"
@@ -45,7 +55,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-class OrdStatus(StrEnum):
+class OrdStatus(_Word):
     """FIX OrdStatus (39): what the order is."""
 
     PENDING_NEW = "pending_new"
@@ -65,7 +75,7 @@ class OrdStatus(StrEnum):
 _TERMINAL = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED})
 
 
-class ExecType(StrEnum):
+class ExecType(_Word):
     """FIX ExecType (150): what just happened. ORDER_STATUS says what is, not what happened."""
 
     NEW = "new"
@@ -102,7 +112,7 @@ class OrdRejReason(IntEnum):
     OTHER = 99
 
 
-class Origin(StrEnum):
+class Origin(_Word):
     """Who caused it: the strategy (CLIENT), this library (ROUTER), or the venue by itself (VENUE)."""
 
     CLIENT = "client"
@@ -110,8 +120,18 @@ class Origin(StrEnum):
     VENUE = "venue"
 
 
-@frozen(kw_only=True)
-class OrderState:
+S = TypeVar("S", bound=type[Struct])
+
+
+def known_to_attrs(cls: S) -> S:
+    """Let attrs.fields(), asdict() and evolve() take a Struct."""
+    fields = {name: attrs.field(default=None) for name in cls.__struct_fields__}
+    cls.__attrs_attrs__ = attrs.fields(attrs.make_class(cls.__name__, fields))  # type: ignore[attr-defined]  # declared by the classes
+    return cls
+
+
+@known_to_attrs
+class OrderState(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one order; a row of open_orders() and of report.orders. It is an address for cancel().
 
     Quantities are in the venue's units; None means not known, never zero. `own`: placed by this Router.
@@ -132,6 +152,7 @@ class OrderState:
     status: OrdStatus | None = None
     cum_quantity: Decimal | None = None
     own: bool = False
+    __attrs_attrs__: ClassVar[Any]
 
     def to_cancel(self) -> Cancel:
         """The Cancel that names this order."""
@@ -165,8 +186,10 @@ def _address(venue: str, order_id: str | None, kind: IdKind, client_id: str | No
     return Cancel(venue, client_id, by_client, symbol)
 
 
-@frozen(kw_only=True)
-class _Report:
+_HIDDEN: Final = frozenset({"frame", "settle", "loop"})
+
+
+class _Report(Struct, frozen=True, kw_only=True, eq=False):
     """What all reports share. `settle` is how the Router goes on learning; None once the outcome is final.
 
     journaled: whether the journal will remember this after a crash. False: it will not, because the disk is full, broken or
@@ -180,8 +203,22 @@ class _Report:
     sent_at: datetime | None = None
     answered_at: datetime | None = None
     journaled: bool | None = None
-    frame: Sealed | None = field(default=None, repr=False, eq=False)
-    settle: Callable[[float | None], Awaitable[Any]] | None = field(default=None, repr=False, eq=False)
+    frame: Sealed | None = None
+    settle: Callable[[float | None], Awaitable[Any]] | None = None
+    __attrs_attrs__: ClassVar[Any]
+
+    def _facts(self) -> dict[str, Any]:
+        """All but what only the Router needs."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in _HIDDEN}
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._facts() == other._facts()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._facts().values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._facts().items())})"
 
     @property
     def raw(self) -> str:
@@ -231,8 +268,8 @@ class _Report:
         return f"{self._what()}: {' '.join(word for word in words if word)}"
 
 
-@frozen(kw_only=True)
-class CancelReport(_Report):
+@known_to_attrs
+class CancelReport(_Report, frozen=True, kw_only=True, eq=False):
     """The answer to one cancel.
 
     request: what was asked. orders: what it took, or the order as last known. reason: set when REFUSED.
@@ -251,8 +288,8 @@ class CancelReport(_Report):
         return f"{self.request.venue}: cancel {self.request.id}"
 
 
-@frozen(kw_only=True)
-class SubmitReport(_Report):
+@known_to_attrs
+class SubmitReport(_Report, frozen=True, kw_only=True, eq=False):
     """The answer to one submit or replace. order_id: the venue's id, when known; kind: what that id names."""
 
     request: Order | Replace
@@ -275,8 +312,8 @@ class SubmitReport(_Report):
         return f"{self.request.venue}: {verb} {self.client_order_id or self.order_id}"
 
 
-@frozen(kw_only=True)
-class Event:
+@known_to_attrs
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """Something that happened to an order. FIX ExecutionReport.
 
     exec_type TRADE carries last_quantity, last_price and trade_id, once per trade. cum_quantity: None when not known.
@@ -297,9 +334,10 @@ class Event:
     symbol: str | None = None
     origin: Origin = Origin.VENUE
     text: str = ""
+    __attrs_attrs__: ClassVar[Any]
 
 
-class SessionState(StrEnum):
+class SessionState(_Word):
     """Where a venue's session stands."""
 
     CONNECTING = "connecting"

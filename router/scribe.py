@@ -205,7 +205,7 @@ class Scribe:
             "status": reply.status,
             "reason": reply.cancel_reason if reply.order_reason is None else reply.order_reason,
             "origin": reply.origin,
-            "notes": tuple(operation.notes),
+            "notes": operation.notes,
             "taken": tuple(operation.taken),
         }
         if reply.raw is not None:
@@ -232,7 +232,7 @@ class Scribe:
         """Nothing more can be learnt by asking, and nothing is left to be done: later runs keep the doubt, and let it rest."""
         if operation.page:
             text = "gone, cause unknown" if isinstance(operation.command, Cancel) else "the order has ended since"
-            facts = {"rest": True, "text": text, "notes": tuple(operation.notes)}
+            facts = {"rest": True, "text": text, "notes": operation.notes}
             self._put("unknown", operation, facts, hurry=True)
 
     def happened(self, event: Event, entry: Entry | None, side: Side | None) -> None:

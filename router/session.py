@@ -66,6 +66,7 @@ MAX_DECLINES = 5
 MAX_TEXT = 500  # of a venue's words
 ROUND_TRIPS = 1000  # the last ones, of which health() tells
 NEVER_OPENED = "it was never opened"
+CHOKED = "the venue does not read what it was sent before"
 
 
 class Session:
@@ -104,6 +105,7 @@ class Session:
         self._pacer = Pacer(codec.spec.budget, codec.spec.cancel_budget, share)
         self._outbox = Outbox(self._pacer, self._obstacle, self._write)
         self._again: dict[Operation, Wire] = {}
+        self._let_go = self._release  # one for all operations
         self._nameless = False
         self._closing: asyncio.Task[None] | None = None
 
@@ -176,7 +178,7 @@ class Session:
         for pending in self._outstanding.clear():
             if pending.operation is not None:
                 pending.operation.carrier = None
-                self._broken(pending.operation, pending.wire)
+                self._broken(pending.operation, self._sent(pending))
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
                 pending.answer.exception()  # whoever asked may have been cancelled meanwhile
@@ -224,8 +226,9 @@ class Session:
     # -- commands
 
     def send(self, operation: Operation) -> None:
+        operation.encoded = time.time()
         try:
-            wire = self._codec.encode(operation.command, time.time())
+            wire = self._codec.encode(operation.command, operation.encoded)
         except CannotExpress as error:
             operation.fail(self._redact(str(error)))
             return
@@ -235,9 +238,11 @@ class Session:
             return
         if wire.order_id is not None:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
-        operation.release = lambda: self._release(operation)
-        self.watch(operation)
-        if self._link is None or self._link.state is SessionState.FATAL:
+        operation.release = self._let_go
+        self._deadlines.watch(operation)
+        if not self._listener.keeps_intents:
+            self._queue(operation, wire)
+        elif self._link is None or self._link.state is SessionState.FATAL:
             operation.fail(self._not_connected())
         else:
             intent = Intent(effect=wire.effect, frame=Sealed(_said(wire), self._redact), nonce=wire.nonce)
@@ -286,14 +291,17 @@ class Session:
     def _obstacle(self, lane: Lane) -> str:
         """Why nothing of this lane may be written now, or ""."""
         link = self._link
-        if link is not None and link.is_up and (lane is Lane.CANCEL or link.state is SessionState.READY):
-            return ""
-        return self._not_connected()
+        if link is None or not link.is_up or (link.state is not SessionState.READY and lane is not Lane.CANCEL):
+            return self._not_connected()
+        return CHOKED if link.socket is not None and link.socket.is_full else ""
 
     def _write(self, operation: Operation, wire: Wire) -> None:
         if wire.via is Via.HTTP:
             self._exchange.start(operation, wire)
-            return
+        else:
+            self._write_to_socket(operation, wire).wire = None
+
+    def _write_to_socket(self, operation: Operation, wire: Wire) -> Pending:
         assert self._link is not None and self._link.socket is not None  # noqa: S101, PT018 - there was no obstacle
         now = asyncio.get_running_loop().time()
         pending = Pending(wire, now, operation)
@@ -301,14 +309,23 @@ class Session:
         operation.carrier = pending
         operation.wrote(now)
         self._link.socket.send(wire.body)
+        return pending
+
+    def _sent(self, pending: Pending) -> Wire:
+        """What was sent, which is not kept while it waits."""
+        if pending.wire is not None:
+            return pending.wire
+        assert pending.operation is not None  # noqa: S101 - see Pending
+        return self._codec.encode(pending.operation.command, pending.operation.encoded)  # the same bytes: it is pure
 
     def _release(self, operation: Operation) -> None:
         self._deadlines.discard(operation)
         self._outbox.discard(operation)
-        self._again.pop(operation, None)
-        if operation.carrier is not None and operation.carrier.heard:
-            self._outstanding.discard(operation.carrier)
-        operation.carrier = None
+        if self._again:
+            self._again.pop(operation, None)
+        carrier, operation.carrier = operation.carrier, None
+        if carrier is not None and carrier.heard:
+            self._outstanding.discard(carrier)
         self._exchange.abandon(operation)
 
     def _not_connected(self) -> str:
@@ -355,20 +372,22 @@ class Session:
 
     def _tell(self, items: list[Item], frame: Frame, request: Pending | None) -> None:
         """Find whose it is, tell the ledger, then the callers."""
-        answers = [item for item in items if isinstance(item, Answer | Snapshot)]
-        matched = [
-            (pending, answer)
-            for answer in answers
-            for pending in self._meant(answer, request)
-            if self._fits(pending, answer, () if pending is request else items)
-        ]
-        operations = [pending.operation for pending, _ in matched if pending.operation is not None]
-        asked = any(isinstance(operation.command, Cancel) for operation in operations)
+        matched: list[tuple[Pending, Answer | Snapshot]] = []
+        others: list[Execution | Renewal] = []
+        asked = False
         for item in items:
-            if isinstance(item, Execution):
-                self._listener.apply(self._shown(item), asked=asked)
-            elif isinstance(item, Renewal):
-                self._renewed(item)
+            if isinstance(item, (Execution, Renewal)):
+                others.append(item)
+                continue
+            for pending in self._meant(item, request):
+                if self._fits(pending, item, () if pending is request else items):
+                    matched.append((pending, item))
+                    asked = asked or _is_cancel(pending.operation)
+        for other in others:
+            if isinstance(other, Execution):
+                self._listener.apply(self._shown(other), asked=asked)
+            else:
+                self._renewed(other)
         for pending, answer in matched:
             self._settle(pending, answer, frame)
 
@@ -380,23 +399,26 @@ class Session:
 
     def _shown(self, execution: Execution) -> Execution:
         """The same without a secret in its text."""
-        text = self._redact.word(execution.text)[:MAX_TEXT]
-        return execution if text == execution.text else replace(execution, text=text)
+        text = self._plain(execution.text)
+        return execution if text is execution.text or text == execution.text else replace(execution, text=text)
+
+    def _plain(self, text: str) -> str:
+        """A venue's words, without a secret and not too many of them."""
+        return self._redact.word(text)[:MAX_TEXT] if text else text
 
     def _fits(self, pending: Pending, answer: Answer | Snapshot, items: Sequence[Item]) -> bool:
         """Whether the order that an answer names, and that the frame may show, can be the one that was asked about."""
-        if pending.operation is None or not isinstance(answer, Answer):
-            return True
+        if pending.operation is None or type(pending.operation.command) is Cancel or not isinstance(answer, Answer):
+            return True  # what a cancel is called names its order
         orders = (item for item in items if isinstance(item, Execution) and item.order_id == answer.order_id)
         return self._listener.bind(pending.operation, answer, next(orders, None))
 
-    def _meant(self, item: Answer | Snapshot, request: Pending | None) -> list[Pending]:
+    def _meant(self, item: Answer | Snapshot, request: Pending | None) -> Sequence[Pending]:
         if request is not None and not item.keys:
             return [request]
-        if isinstance(item, Snapshot):
-            return self._outstanding.match(Answer(keys=item.keys))
         found = self._outstanding.match(item)
-        self._nameless = self._nameless or (item.sole and not found and len(self._outstanding) > 1)
+        if not found and isinstance(item, Answer) and item.sole and len(self._outstanding) > 1:
+            self._nameless = True
         return found
 
     def _clear_nameless(self) -> None:
@@ -411,33 +433,37 @@ class Session:
     def _settle(self, pending: Pending, item: Answer | Snapshot, frame: Frame) -> None:
         owed = isinstance(item, Answer) and item.owed
         pending.heard = pending.heard or not owed
-        if pending.answer is not None:
-            if isinstance(item, Answer) and item.outcome is None and pending.wire.acknowledged:
-                item = replace(item, outcome=Outcome.CONFIRMED, final=True)
-            if isinstance(item, Answer) and item.retry is Retry.LATER:
-                self._slow_down(Lane.READ, item)
-            if isinstance(item, Snapshot) or item.final:
-                self._outstanding.discard(pending)
-                if not pending.answer.done():
-                    pending.answer.set_result(item)
-        elif pending.operation is not None and isinstance(item, Answer):
-            self._answered(pending.operation, pending.wire, item, frame)
+        if pending.operation is not None and isinstance(item, Answer):
+            self._answered(pending.operation, pending, item, frame)
             if owed:  # else what is still to come, if it names nothing, would be taken for somebody else's
                 return
             answered = item.final and item.outcome is not Outcome.UNKNOWN
             self._round_trips.append(asyncio.get_running_loop().time() - pending.asked)
             if answered or pending.operation.phase is Phase.DONE:
                 self._outstanding.discard(pending)
+        elif pending.answer is not None:
+            self._asked(pending, pending.answer, item)
 
-    def _answered(self, operation: Operation, wire: Wire, answer: Answer, frame: Frame) -> None:
-        if answer.retry is not None and operation.phase is Phase.WRITTEN and self._retry(operation, wire, answer):
+    def _asked(self, pending: Pending, answer: asyncio.Future[Answer | Snapshot], item: Answer | Snapshot) -> None:
+        """The answer to a request of the session's own."""
+        if isinstance(item, Answer) and item.outcome is None and pending.wire and pending.wire.acknowledged:
+            item = replace(item, outcome=Outcome.CONFIRMED, final=True)
+        if isinstance(item, Answer) and item.retry is Retry.LATER:
+            self._slow_down(Lane.READ, item)
+        if isinstance(item, Snapshot) or item.final:
+            self._outstanding.discard(pending)
+            if not answer.done():
+                answer.set_result(item)
+
+    def _answered(self, operation: Operation, pending: Pending, answer: Answer, frame: Frame) -> None:
+        if answer.retry is not None and operation.phase is Phase.WRITTEN and self._retry(operation, pending, answer):
             return
         if answer.then is not None:
-            operation.note(self._redact.word(answer.text)[:MAX_TEXT])
+            operation.note(self._plain(answer.text))
             operation.acknowledged = True
             self._continue(operation, answer.then)
             return
-        text = self._redact.word(answer.text)[:MAX_TEXT]
+        text = self._plain(answer.text)
         if text != answer.text:
             answer = replace(answer, text=text)
         self._listener.answered(operation, answer, Sealed(frame.body, self._redact))
@@ -448,7 +474,7 @@ class Session:
             operation.follow = wire
         else:
             self._outstanding.discard(operation.carrier)
-            self._write(operation, wire)
+            self._write_to_socket(operation, wire)
 
     def _slow_down(self, lane: Lane, answer: Answer) -> float:
         """The venue says "too fast". Returns the seconds to wait."""
@@ -456,8 +482,9 @@ class Session:
         self._pacer.pause(lane, pause, asyncio.get_running_loop().time())
         return pause
 
-    def _retry(self, operation: Operation, wire: Wire, answer: Answer) -> bool:
+    def _retry(self, operation: Operation, pending: Pending, answer: Answer) -> bool:
         """Prepare a new attempt of what was not executed. False: none is left."""
+        wire = self._sent(pending)
         late = answer.retry is Retry.LATER
         pause = self._slow_down(lane_of(operation), answer) if late else 0.0
         again = wire.effect is Effect.IDEMPOTENT and operation.attempts > 1  # a repeat settles, whoever waits
@@ -468,7 +495,7 @@ class Session:
         if operation.declines and wire.effect is Effect.ONCE and _form(answer) != operation.declined_as:
             self._listener.answered(
                 operation,
-                Answer(outcome=Outcome.UNKNOWN, text=self._redact.word(answer.text)[:MAX_TEXT]),
+                Answer(outcome=Outcome.UNKNOWN, text=self._plain(answer.text)),
                 Sealed(b"", self._redact),
             )
             return True
@@ -501,7 +528,7 @@ class Session:
         log.warning("%s: %s (%d so far)", self._name, error, self._garbled)
         if request is not None and request.operation is not None:
             text = f"the answer (HTTP {frame.status}) could not be read"
-            self._answered(request.operation, request.wire, Answer(outcome=Outcome.UNKNOWN, text=text), frame)
+            self._answered(request.operation, request, Answer(outcome=Outcome.UNKNOWN, text=text), frame)
 
     # -- health
 
@@ -525,6 +552,10 @@ class Session:
             return ""
         tense = "expired" if expires <= datetime.now(UTC) else "expires"
         return f"the token {tense} at {expires:%Y-%m-%d %H:%M:%S} UTC and cannot be renewed"
+
+
+def _is_cancel(operation: Operation | None) -> bool:
+    return operation is not None and type(operation.command) is Cancel
 
 
 def _said(wire: Wire) -> bytes:

@@ -88,21 +88,18 @@ class Settler:
 
     def answered(self, operation: Operation, answer: Answer, raw: Sealed) -> None:
         """The venue said something of this request."""
-        command = operation.command
-        if isinstance(command, Cancel) and answer.outcome is Outcome.CONFIRMED and answer.order_id is not None:
-            operation.taken[answer.order_id] = None
-        if not answer.final or (operation.taken and answer.outcome is Outcome.REFUSED):
+        command, outcome = operation.command, answer.outcome
+        if outcome is Outcome.CONFIRMED and isinstance(command, Cancel) and answer.order_id is not None:
+            operation.took(answer.order_id)
+        if not answer.final or (outcome is Outcome.REFUSED and operation.taken):
             self._part(operation, answer)
-            return
-        if answer.outcome is Outcome.REFUSED and not verdicts.is_too_late(answer) and _was_repeated(operation):
+        elif outcome is Outcome.REFUSED and not verdicts.is_too_late(answer) and _was_repeated(operation):
             self._refused_again(operation, answer)
-            return
-        reply = verdicts.answered(answer, raw, command)
-        if answer.outcome is Outcome.UNKNOWN:
+        elif outcome is Outcome.UNKNOWN:
             operation.note(answer.text)
-            operation.doubt(reply)
+            operation.doubt(verdicts.answered(answer, raw, command))
         else:
-            operation.finish(reply)
+            operation.finish(verdicts.answered(answer, raw, command))
 
     def _refused_again(self, operation: Operation, answer: Answer) -> None:
         """A repeat was refused (rule 5)."""
@@ -270,7 +267,7 @@ class Settler:
         self._narrowed(operation)
 
     async def _cancel_each(self, rows: Sequence[Execution], operation: Operation) -> None:
-        operation.narrowed.update(row.order_id for row in rows)
+        operation.narrowed |= {row.order_id for row in rows}
         cancels = [Cancel(operation.request.venue, row.order_id, row.kind, row.symbol) for row in rows]
         for report in await asyncio.gather(*map(self._cancel, cancels)):
             operation.note("" if report.ok else f"{report.request.id}: {report.outcome}: {report.text}")
@@ -284,7 +281,8 @@ class Settler:
         if any(entry.is_live for entry in known):
             return
         taken = [entry for entry in known if entry.state.status is OrdStatus.CANCELED]
-        operation.taken.update((str(entry.state.order_id), None) for entry in taken)
+        for entry in taken:
+            operation.took(str(entry.state.order_id))
         if taken:
             text = "the connection was lost; what it named then was cancelled by the venue's own ids"
             operation.finish(verdicts.done(Outcome.CONFIRMED, text, OrdStatus.CANCELED))

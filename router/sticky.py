@@ -30,37 +30,34 @@ class Sticky:
 
     def __init__(self, start: Callable[[Operation, Cancel], None], able: frozenset[IdKind]) -> None:
         self._start, self._able = start, able
-        self._held: dict[Entry, Operation] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self.held: dict[Entry, Operation] = {}
 
     def find(self, entry: Entry) -> Operation | None:
         """The cancel that is held for this order."""
-        operation = self._held.get(entry)
+        operation = self.held.get(entry)
         if operation is not None and operation.phase is Phase.DONE:
-            del self._held[entry]
+            del self.held[entry]
             return None
         return operation
 
     def hold(self, operation: Operation, entry: Entry) -> None:
         """Keep a cancel until the order's id is known."""
         operation.hold(WHY)
-        self._held[entry] = operation
+        self.held[entry] = operation
 
     def review(self) -> None:
         """Send those whose order has an id now (rule 1)."""
-        for entry, operation in list(self._held.items()):
+        for entry, operation in list(self.held.items()):
             if operation.phase is Phase.DONE:
-                del self._held[entry]
+                del self.held[entry]
             elif entry.state.order_id is not None and (operation.phase is Phase.HELD or operation.lost is not None):
-                del self._held[entry]
+                del self.held[entry]
                 operation.hold("the venue is not connected")
                 self._start(operation, entry.state.to_cancel())
 
     def ended(self, entry: Entry, reply: Reply) -> None:
         """The submit came to nothing (rule 2)."""
-        operation = self._held.pop(entry, None)
+        operation = self.held.pop(entry, None)
         if operation is None:
             return
         text = f"the order was not placed: {reply.text}"
@@ -72,7 +69,7 @@ class Sticky:
 
     def doubted(self, entry: Entry) -> None:
         """The submit is in doubt (rule 3)."""
-        operation = self._held.get(entry)
+        operation = self.held.get(entry)
         command = operation.command if operation is not None else None
         if operation is None or not isinstance(command, Cancel) or command.kind not in self._able:
             return
@@ -83,7 +80,7 @@ class Sticky:
         """Whether this is the early "no such order" of rule 3."""
         if not operation.sticky or answer.outcome is not Outcome.REFUSED or not verdicts.is_not_found(answer):
             return False
-        if self._held.get(operation.subject) is not operation:
+        if self.held.get(operation.subject) is not operation:
             return False
         operation.attempts -= 1
         operation.note(f"not known by its client id yet: {answer.text}")

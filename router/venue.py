@@ -86,7 +86,7 @@ class Retry(StrEnum):
     LATER = "later"
 
 
-class Wire(Struct, frozen=True, kw_only=True):
+class Wire(Struct, frozen=True, kw_only=True, gc=False):
     """One message out. Only the codec looks inside the body.
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
@@ -114,7 +114,7 @@ class Wire(Struct, frozen=True, kw_only=True):
         return f"<Wire {self.via} {self.effect} {self.keys} of {len(self.body)} bytes>"
 
 
-class Frame(Struct, frozen=True, kw_only=True):
+class Frame(Struct, frozen=True, kw_only=True, gc=False):
     """One message in. wire, status and headers (names in lower case) are set for an HTTP answer."""
 
     body: bytes
@@ -126,7 +126,7 @@ class Frame(Struct, frozen=True, kw_only=True):
         return f"<Frame {self.status or 'message'} of {len(self.body)} bytes>"
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True, gc=False):
     """What a frame says of a request.
 
     keys: from most to least specific; it goes to the oldest outstanding Wire that holds the first key found. Empty:
@@ -158,7 +158,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     then: Wire | None = None
 
 
-class Execution(Struct, frozen=True, kw_only=True):
+class Execution(Struct, frozen=True, kw_only=True, gc=False):
     """What a frame says of an order, whoever asked. Also a row of a Snapshot (exec_type ORDER_STATUS).
 
     cum_quantity: set only where the venue tells it. leaves_quantity: what is still open. replaces: the id that this
@@ -189,7 +189,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class Snapshot(Struct, frozen=True, kw_only=True):
+class Snapshot(Struct, frozen=True, kw_only=True, gc=False):
     """A page of open orders, or the answer to a lookup.
 
     next: the cursor of the page after it; step: the same for venues that page by offset: how many rows further the next
@@ -342,8 +342,7 @@ def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
         frame = replace(frame, body=b"<unreadable>")  # the status code decides all the same
     try:
         items = list(codec.decode(frame, now))
-        for item in items:
-            _check(item)
+        _check(items)
     except Exception as error:
         raise Garbled(f"{type(error).__name__} while reading a frame of {len(frame.body)} bytes") from error
     return items
@@ -358,24 +357,32 @@ def _fault(body: bytes) -> str:
     return f"nested deeper than {MAX_DEPTH}" if too_deep(body) else ""
 
 
-_NUMBERS = ("quantity", "price", "stop_price", "leaves_quantity", "cum_quantity", "last_quantity", "last_price")
-
-
-def _check(item: Item) -> None:
+def _check(items: Iterable[Item]) -> None:
     """What later code relies on: keys can be looked up, and no number is one to choke on ("NaN", "1e999999")."""
-    if isinstance(item, Answer):
-        hash(item.keys)
-        return
-    rows = item.rows if isinstance(item, Snapshot) else (item,) if isinstance(item, Execution) else ()
-    for row in rows:
-        for name in _NUMBERS:
-            number = getattr(row, name)
-            if number is None:
-                continue
-            if not (number.is_finite() and abs(number.adjusted()) <= MAX_DIGITS):
-                raise ValueError(f"{name} is out of bounds")
-            if number < 0 and name.endswith("quantity"):
-                raise ValueError(f"{name} is negative")
+    checked = None
+    for item in items:
+        if isinstance(item, Answer):
+            hash(item.keys)
+        elif isinstance(item, Execution):
+            checked = item
+            _check_numbers(item)
+        elif isinstance(item, Snapshot):
+            hash(item.keys)
+            for row in item.rows:
+                if row is not checked:  # a frame of one order says it as what happened and as what is
+                    _check_numbers(row)
+
+
+def _check_numbers(row: Execution) -> None:
+    for number in (row.quantity, row.leaves_quantity, row.cum_quantity, row.last_quantity):
+        if number is not None and not (number.is_finite() and number.adjusted() in _SANE and number >= 0):
+            raise ValueError("a quantity is negative or out of bounds")
+    for number in (row.price, row.stop_price, row.last_price):
+        if number is not None and not (number.is_finite() and number.adjusted() in _SANE):
+            raise ValueError("a price is out of bounds")
+
+
+_SANE = range(-MAX_DIGITS, MAX_DIGITS + 1)
 
 
 MAX_DEPTH = 64
@@ -419,6 +426,10 @@ class Intent(Struct, frozen=True, kw_only=True):
 
 class Listener(Protocol):
     """What an Adapter tells the Router, in this order within one frame."""
+
+    @property
+    def keeps_intents(self) -> bool:
+        """Whether intend() does more than go: where it does not, it need not be asked."""
 
     def intend(self, operation: Operation, intent: Intent, go: Callable[[], None]) -> None:
         """A command is ready to be sent: go() is called when it may leave, now or once it is in the journal, or never."""

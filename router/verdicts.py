@@ -17,12 +17,13 @@ __all__ = ["answered", "clock", "done", "is_not_found", "is_too_late", "not_plac
 def answered(answer: Answer, raw: Sealed, command: Order | Cancel | Replace) -> Reply:
     """What the venue said."""
     refused = answer.outcome is Outcome.REFUSED
+    of_cancel = isinstance(command, Cancel)
     return Reply(
         outcome=answer.outcome or Outcome.UNKNOWN,
         text=answer.text,
         status=answer.status,
-        cancel_reason=answer.cancel_reason if refused and isinstance(command, Cancel) else None,
-        order_reason=answer.order_reason if refused and not isinstance(command, Cancel) else None,
+        cancel_reason=answer.cancel_reason if refused and of_cancel else None,
+        order_reason=answer.order_reason if refused and not of_cancel else None,
         order_id=answer.order_id,
         client_order_id=answer.client_order_id,
         kind=answer.kind,

@@ -17,6 +17,7 @@ from adapters.ccxt_bridge.errors import AT_ONCE
 from adapters.ccxt_bridge.scrubbing import Scrubber, tokens
 from router.errors import CannotExpress, CannotList, LoginRefused, TransportError, VenueError, VenueUnreachable
 from router.link import Link
+from router.matching import Pending
 from router.model import Order
 from router.operation import Operation
 from router.redact import fingerprint
@@ -177,7 +178,8 @@ class Ccxt(Session):
             self._signer.latest = None
         super()._write(operation, wire)
 
-    def _answered(self, operation: Operation, wire: Wire, answer: Answer, frame: Frame) -> None:
+    def _answered(self, operation: Operation, pending: Pending, answer: Answer, frame: Frame) -> None:
+        wire = pending.wire
         if isinstance(wire, Call) and wire.follows:
             operation.attempts -= 1  # it was written for the same attempt
         declined = operation.declines and isinstance(operation.command, Order)
@@ -188,7 +190,7 @@ class Ccxt(Session):
         elif answer.outcome is Outcome.NOT_SENT and answer.retry is None:
             self._unsent(operation, answer.text)
             return
-        super()._answered(operation, wire, answer, frame)
+        super()._answered(operation, pending, answer, frame)
         if isinstance(wire, Call) and wire.is_preliminary and operation.follow is not None:
             operation.attempts -= 1  # nothing of the command has been sent yet
             operation.acknowledged = False
@@ -204,11 +206,11 @@ class Ccxt(Session):
         operation.attempts, operation.sent_at = 0, None
         operation.fail(self._redact(text))
 
-    def _retry(self, operation: Operation, wire: Wire, answer: Answer) -> bool:
+    def _retry(self, operation: Operation, pending: Pending, answer: Answer) -> bool:
         """A nonce that came too late is signed anew while the deadline allows; it does not count as a decline."""
         if answer.after == AT_ONCE and operation.attempts <= 1:
             operation.declines = min(operation.declines, 1)
-        return super()._retry(operation, wire, answer)
+        return super()._retry(operation, pending, answer)
 
     async def read(self, since: float) -> Reading:
         if not self.spec.lists:

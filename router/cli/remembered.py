@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
+from msgspec.structs import replace
 
 from router.cli.telling import complain
 from router.errors import JournalError
@@ -54,7 +55,7 @@ class Remembered:
     def marked(self, order: OrderState) -> OrderState:
         """The order with `own` as the journal knows it."""
         names = {(order.venue, name) for name in (order.order_id, order.client_order_id) if name}
-        return evolve(order, own=order.own or not names.isdisjoint(self.own))
+        return replace(order, own=order.own or not names.isdisjoint(self.own))
 
 
 def remembered(path: Path, venues: Iterable[str]) -> Remembered | None:

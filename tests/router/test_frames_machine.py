@@ -205,14 +205,14 @@ class Scene:
 
     def _check_tables(self) -> None:
         line, desk = self.session._outstanding, self.desk
-        held = {pending for holders in line._by_key.values() for pending in holders}
+        held = {pending for held in line._by_key.values() for pending in (held if isinstance(held, dict) else [held])}
         assert held <= set(line)
         assert all(line._by_key.values()), "an empty key would stay for ever"
         for order_id, entry in self.ledger._by_id.items():
             assert order_id in entry.ids
         for operation in [*desk._placing.values(), *desk._replacing]:
             assert operation.phase is not Phase.DONE
-        assert len(line) <= len(self.tasks) + len(self.venue.received), [pending.wire for pending in line]
+        assert len(line) <= len(self.tasks) + len(self.venue.received), [pending.keys for pending in line]
 
     async def finish(self) -> None:
         """Every caller has its report; then the venue is itself again, and new work is done."""

@@ -278,6 +278,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.heard.append((real, execution))
         self._answer(real, execution)
         self._apply(real, execution)
+        self._note_spared()
+
+    def _note_spared(self):
+        """Kept for a namesake, until the next one ends: that may be over by the end of a rule."""
+        self.spared |= {entry for entry in self._tables() if not entry.is_live and self.ledger._is_needed(entry)}
 
     def _answer(self, real, execution):
         """The frame that acknowledges a submit names its order: by client id to the oldest, or by its terms."""
@@ -436,8 +441,8 @@ class LedgerMachine(RuleBasedStateMachine):
         tables = self._tables()
         assert tables.isdisjoint(self.released)
         ended = [entry for entry in tables if not entry.is_live]
-        self.spared |= {entry for entry in ended if self.ledger._is_needed(entry)}
-        kept = [entry for entry in ended if entry not in self.spared]  # kept for a namesake until the next one ends
+        self._note_spared()
+        kept = [entry for entry in ended if entry not in self.spared]
         assert len(kept) <= KEPT
         latest = max((self.watched[entry].closed_at for entry in kept), default=0.0)
         assert all(self.watched[entry].closed_at >= latest - KEEP_SECONDS for entry in kept)

@@ -88,6 +88,9 @@ class Nobody:
     def may_tell(self, _: Operation) -> bool:
         return True
 
+    def doubted(self, _: Operation) -> None:
+        pass
+
 
 @define(eq=False)
 class Line:

@@ -76,7 +76,8 @@ def tables(router_, venue):
         "placing": len(desk._placing),
         "replacing": len(desk._replacing),
         "gates": len(desk._gates),
-        "held": len(desk._sticky),
+        "held": len(desk._sticky.held),
+        "cancels": len(desk._cancels),
         "settling": len(settler._completing) + len(settler._searching) + len(settler._looking),
     }
 
