@@ -6,29 +6,47 @@ Rules:
 2. A figure is the median of the rounds; a ratio is the median of the rounds' own ratios, so that a slow minute slows both sides.
 3. Beside each ratio stands the same ratio of the base to itself (A/A). Where that leaves STEADY, the machine was too busy to
    tell, and the verdict is "inconclusive", whatever the ratio says.
-4. The output says what was measured on: machine, versions, date.
+4. A goal for a figure that has no base (a count, bytes) is held against the figure itself: nothing else's haste changes it.
+5. The output says what was measured on: machine, versions, date.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
-import os
-import platform
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal
 
+import click
 import msgspec
 from attrs import asdict, field, frozen
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["AGAIN", "ROUNDS", "Arm", "Report", "Row", "Samples", "interleave", "keep_heap", "row"]
+from benchmarks.machine import machine
+
+__all__ = [
+    "AGAIN",
+    "QUICK_ROUNDS",
+    "ROUNDS",
+    "VERDICTS",
+    "Arm",
+    "Measure",
+    "Report",
+    "Row",
+    "Samples",
+    "Size",
+    "command",
+    "in_short",
+    "interleave",
+    "keep_heap",
+    "row",
+    "with_unit",
+]
 
 ROUNDS: Final = 40
 QUICK_ROUNDS: Final = 30
@@ -36,19 +54,7 @@ STEADY: Final = (0.90, 1.10)
 WIDTH: Final = 180
 AGAIN: Final = " again"
 """The arm that is its base a second time is called the same, with this behind it."""
-PACKAGES: Final = (
-    "venue-router",
-    "websockets",
-    "aiohttp",
-    "apsw",
-    "msgspec",
-    "attrs",
-    "uvloop",
-    "aiosqlite",
-    "orjson",
-    "ccxt",
-)
-
+VERDICTS: Final = ("met", "missed", "inconclusive")
 Verdict = Literal["", "met", "missed", "inconclusive"]
 Arm = Callable[[], Awaitable[Mapping[str, float]]]
 """One turn of one side: does its work and returns its figures, by the name of what each measures."""
@@ -60,6 +66,8 @@ async def interleave(arms: Mapping[str, Arm], rounds: int, told: Callable[[int],
     """Run the arms by turns (rule 1), after one round that does not count. told: called with the number of each round done."""
     names = list(arms)
     samples: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    gc.collect()
+    gc.freeze()  # what was imported before is searched for garbage in nobody's turn
     for number in range(rounds + 1):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
@@ -68,6 +76,7 @@ async def interleave(arms: Mapping[str, Arm], rounds: int, told: Callable[[int],
             for what, figure in figures.items() if number else ():
                 samples[name].setdefault(what, []).append(figure)
         told(number)
+    gc.unfreeze()
     return samples
 
 
@@ -84,6 +93,8 @@ class Row:
     ratio: float | None = None
     again: float | None = None
     goal: str = ""
+    most: float | None = None
+    least: float | None = None
     verdict: Verdict = ""
     rounds: int
 
@@ -99,7 +110,7 @@ def row(
     least: float | None = None,
     title: str = "",
 ) -> Row:
-    """The line that compares an arm with its base. most, least: the goal, if there is one."""
+    """The line that compares an arm with its base. most, least: the goal, if there is one; without a base, of the figure itself."""
     figures = samples[arm][what]
     ratio = _ratio(figures, samples[base][what]) if base else None
     twin = samples.get(base + AGAIN, {}).get(what)
@@ -114,7 +125,9 @@ def row(
         ratio=ratio,
         again=again,
         goal=f"<= {most:g}" if most is not None else f">= {least:g}" if least is not None else "",
-        verdict=_verdict(ratio, again, most, least),
+        most=most,
+        least=least,
+        verdict=_compared(ratio, again, most, least) if base else _reached(median(figures), most, least),
         rounds=len(figures),
     )
 
@@ -123,13 +136,16 @@ def _ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return median(one / other for one, other in zip(above, below, strict=True))
 
 
-def _verdict(ratio: float | None, again: float | None, most: float | None, least: float | None) -> Verdict:
-    if ratio is None or (most is None and least is None):
+def _compared(ratio: float | None, again: float | None, most: float | None, least: float | None) -> Verdict:
+    verdict = _reached(ratio, most, least)
+    steady = again is not None and STEADY[0] <= again <= STEADY[1]
+    return verdict if steady or not verdict else "inconclusive"
+
+
+def _reached(number: float | None, most: float | None, least: float | None) -> Verdict:
+    if number is None or (most is None and least is None):
         return ""
-    if again is None or not STEADY[0] <= again <= STEADY[1]:
-        return "inconclusive"
-    reached = (most is None or ratio <= most) and (least is None or ratio >= least)
-    return "met" if reached else "missed"
+    return "met" if (most is None or number <= most) and (least is None or number >= least) else "missed"
 
 
 def keep_heap() -> bool:
@@ -141,34 +157,6 @@ def keep_heap() -> bool:
 
 
 # -- what comes out
-
-
-def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load": round(os.getloadavg()[0], 2),
-        "versions": dict(filter(None, map(_version, PACKAGES))),
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _version(package: str) -> tuple[str, str] | None:
-    try:
-        return package, version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @frozen(kw_only=True)
@@ -203,17 +191,60 @@ class Report:
             table.add_row(
                 each.what,
                 each.arm,
-                _figure(each.figure, each.unit),
+                with_unit(each.figure, each.unit),
                 each.base,
-                _figure(each.base_figure, each.unit),
-                *(("" if number is None else f"{number:.2f}") for number in (each.ratio, each.again)),
+                with_unit(each.base_figure, each.unit),
+                *map(in_short, (each.ratio, each.again)),
                 each.goal,
                 each.verdict,
             )
         return table
 
 
-def _figure(number: float | None, unit: str) -> str:
+def in_short(number: float | None) -> str:
+    """A ratio, with two digits that say something."""
+    return "" if number is None else f"{number:.2f}" if number >= 0.1 else f"{number:.2g}"
+
+
+def with_unit(number: float | None, unit: str) -> str:
+    """A figure, with no more digits than anybody reads."""
     if number is None:
         return ""
+    if not unit:
+        return f"{number:g}"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+
+
+# -- how a benchmark is run
+
+
+@frozen
+class Size:
+    """How much is measured. quick: smaller turns."""
+
+    rounds: int
+    quick: bool
+
+
+Measure = Callable[[Size], Report | Coroutine[Any, Any, Report]]
+
+
+def command(name: str, measure: Measure) -> click.Command:
+    """The `main` of a benchmark: python -m benchmarks.NAME [--quick] [--rounds N] [--json FILE]."""
+
+    @click.command(name, help=measure.__doc__)
+    @click.option("--quick", is_flag=True, help="Smaller turns, for a first impression.")
+    @click.option("--rounds", type=click.IntRange(1), help="How often each side has its turn.")
+    @click.option(
+        "--json", "to", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there as well."
+    )
+    def main(*, quick: bool, rounds: int | None, to: Path | None) -> None:
+        keep_heap()
+        size = Size(rounds or (QUICK_ROUNDS if quick else ROUNDS), quick)
+        made = measure(size)
+        report = made if isinstance(made, Report) else asyncio.run(made)
+        report.show()
+        if to is not None:
+            report.write(to)
+
+    return main

@@ -16,16 +16,21 @@ from benchmarks.venue import Venue
 from router import Order, Outcome, Router
 from router.session import Session
 
-__all__ = ["Trader", "router_on"]
+__all__ = ["Trader", "router_on", "session_on"]
 
 _ids: Final = count(1)
 
 
 def router_on(venue: Venue, journal: Path | None = None, durability: Literal["full", "process"] = "full") -> Router:
     """The Router as everybody uses it, but for the venue's pace, which would be all that is measured."""
+    return Router({"qfex": session_on(venue)}, journal=journal, durability=durability)
+
+
+def session_on(venue: Venue) -> Session:
+    """One of a Router's sessions, likewise."""
     spec = evolve(SPEC, url=venue.url, budget=None, cancel_budget=None)
     codec = QfexCodec(spec=spec, public_key="qfex_pub_benchmark", secret_key="qfex_secret_benchmark")  # noqa: S106
-    return Router({"qfex": Session(codec)}, journal=journal, durability=durability)
+    return Session(codec)
 
 
 class Trader:

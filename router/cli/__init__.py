@@ -40,6 +40,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Without credentials": {
         "demo": ("demo", "Show it all on simulators."),
         "sim": ("simulating", "Run a simulator of every venue, until Ctrl-C."),
+        "bench": ("bench", "Measure it all on this machine."),
     },
 }
 """By section: each command's module, and what the list of commands says of it. The module's `command` is the command."""
