@@ -92,6 +92,7 @@ class Desk:
         self._cancels: dict[Cancel, Operation] = {}
         self._forgotten: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
         """Cancels in doubt of which there were too many, and which only their callers may remember."""
+        self._forgets = False
         self._submitted: dict[int, _Submitted] = {}
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
@@ -172,16 +173,19 @@ class Desk:
             return self._join(running, due)
         operation = Operation(command, request, self)
         future: asyncio.Future[CancelReport] = operation.join(due)
-        self._start(operation, command)
+        self._start_beside(running, operation, command)
         return future
 
     def _running(self, command: Cancel) -> Operation | None:
         """The cancel of this address that is under way, or in doubt."""
-        return self._cancels.get(command) or (self._forgotten.get(command) if self._forgotten else None)
+        return self._cancels.get(command) or (self._forgotten.get(command) if self._forgets else None)
 
     def _start(self, operation: Operation, command: Cancel) -> None:
-        """Send a cancel; whatever else is under way under its address may be executed instead."""
-        running = self._running(command)
+        """Send a cancel that was held."""
+        self._start_beside(self._running(command), operation, command)
+
+    def _start_beside(self, running: Operation | None, operation: Operation, command: Cancel) -> None:
+        """Send a cancel; the one that is under way under its address may be executed instead."""
         if running is not None and running is not operation and running.attempts and running.phase is not Phase.DONE:
             running.repeated = operation.repeated = True
         if operation.command is not command:
@@ -636,6 +640,7 @@ class Desk:
             if isinstance(oldest.command, Cancel) and oldest.phase is not Phase.DONE:
                 self._drop(oldest)
                 self._forgotten[oldest.command] = oldest
+                self._forgets = True
 
     def _drop(self, operation: Operation) -> None:
         """A cancel is not under way any more, or not by this address."""
@@ -648,16 +653,16 @@ class Desk:
     def closed(self, operation: Operation, reply: Reply) -> None:
         if self._doubts:
             self._doubts.pop(operation, None)
-        self._close(operation, reply)
+        if isinstance(operation.command, Cancel):
+            self._drop(operation)
+            if reply.outcome is not Outcome.CONFIRMED:
+                self._mark(operation.command, asked=False)
+        else:
+            self._close(operation, reply)
         if operation.id:
             self.scribe.closed(operation, reply)
 
     def _close(self, operation: Operation, reply: Reply) -> None:
-        self._drop(operation)
-        if isinstance(operation.command, Cancel):
-            if reply.outcome is not Outcome.CONFIRMED:
-                self._mark(operation.command, asked=False)
-            return
         self._replacing.pop(operation, None)
         if isinstance(operation.command, Order) and isinstance(operation.subject, Entry):
             self._placing.pop(operation.subject, None)
@@ -684,7 +689,7 @@ class Desk:
         kept = self.scribe.is_kept(operation) if self.keeps_intents else None
         settle = partial(self.settle, operation) if reply.outcome is Outcome.UNKNOWN else None
         if isinstance(operation.command, Cancel):
-            return cancel_report(operation, operation.command, reply, self.ledger, settle, journaled=kept)
+            return cancel_report(operation, operation.command, reply, self.ledger, settle, kept)
         if reply.outcome is Outcome.UNKNOWN and isinstance(operation.subject, Entry):
             self._unstick(operation.subject)
         return submit_report(operation, reply, settle, journaled=kept)

@@ -21,8 +21,7 @@ def cancel_report(
     reply: Reply,
     ledger: Ledger,
     settle: Settle | None,
-    *,
-    journaled: bool | None = None,
+    journaled: bool | None,
 ) -> CancelReport:
     """The answer to a cancel."""
     orders = _orders(operation, command, reply, ledger)
@@ -31,7 +30,7 @@ def cancel_report(
         request=operation.request,  # type: ignore[arg-type]  # a cancel's request is a Cancel
         outcome=reply.outcome,
         status=status,
-        reason=_reason(reply.cancel_reason, CxlRejReason.OTHER, reply),
+        reason=None if reply.outcome is Outcome.CONFIRMED else _reason(reply.cancel_reason, CxlRejReason.OTHER, reply),
         text=reply.text,
         orders=orders,
         origin=reply.origin,

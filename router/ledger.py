@@ -20,7 +20,7 @@ Pure: no clock, no I/O. Every change returns the Event that tells it, or None wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -153,6 +153,8 @@ class Ledger:
         self._tells_trades = tells_trades
         self.changes = 0
         self._by_id: dict[str, Entry] = {}
+        self.find: Callable[[str], Entry | None] = self._by_id.get
+        """The order that the venue calls, or once called, by this id."""
         self._by_client: dict[str, list[Entry]] = {}
         self._closed: deque[tuple[float, Entry]] = deque()
         self._events = 0
@@ -169,10 +171,6 @@ class Ledger:
             yield from entries
 
     # -- asking
-
-    def find(self, order_id: str) -> Entry | None:
-        """The order that the venue calls, or once called, by this id."""
-        return self._by_id.get(order_id)
 
     def named(self, client_order_id: str) -> list[Entry]:
         """The orders with this client id, oldest first."""

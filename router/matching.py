@@ -55,6 +55,8 @@ class Outstanding:
     def __init__(self) -> None:
         self._all: dict[Pending, None] = {}
         self._by_key: dict[Key, Holders] = {}
+        self.is_unclear = False
+        """An answer that names nothing could have been several requests'."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -93,6 +95,7 @@ class Outstanding:
         pending = list(self._all)
         self._all.clear()
         self._by_key.clear()
+        self.is_unclear = False
         return pending
 
     def match(self, answer: Answer | Snapshot) -> list[Pending]:
@@ -103,7 +106,10 @@ class Outstanding:
         return self._unnamed(answer) if isinstance(answer, Answer) and answer.sole else []
 
     def _unnamed(self, answer: Answer) -> list[Pending]:
-        return self._sole({verb for verb, _ in answer.keys})
+        found = self._sole({verb for verb, _ in answer.keys})
+        if not found and len(self._all) > 1:
+            self.is_unclear = True
+        return found
 
     def _held(self, first: Key, answer: Answer | Snapshot) -> list[Pending]:
         """first: the first of its keys that anyone holds."""

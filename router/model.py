@@ -292,6 +292,6 @@ class Cancel:
         self.__attrs_init__(
             _text(venue, "venue", venue),
             _text(id, "id", venue),
-            None if kind is None else _word(IdKind, kind, "kind", venue),
+            kind if kind is None or type(kind) is IdKind else _word(IdKind, kind, "kind", venue),
             None if symbol is None else _text(symbol, "symbol", venue),
         )

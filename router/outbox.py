@@ -48,10 +48,10 @@ class Outbox:
 
     def put(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """Write it now if it may go, else keep it. ahead: at the head of its line."""
-        lane = lane_of(operation)
-        if not (self._cancels or self._others or self._obstacle(lane)) and self._pacer.take(
-            lane, wire.weight, asyncio.get_running_loop().time()
-        ):
+        lane = Lane.CANCEL if type(operation.command) is Cancel else Lane.SUBMIT
+        now = asyncio.get_running_loop().time()
+        is_free = not (self._cancels or self._others or self._obstacle(lane))
+        if is_free and self._pacer.take(lane, wire.weight, now):
             self._write(operation, wire)
         else:
             self.keep(operation, wire, ahead=ahead)

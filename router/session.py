@@ -106,7 +106,6 @@ class Session:
         self._outbox = Outbox(self._pacer, self._obstacle, self._write)
         self._again: dict[Operation, Wire] = {}
         self._let_go = self._release  # one for all operations
-        self._nameless = False
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -196,7 +195,6 @@ class Session:
 
     async def logged_in(self) -> None:
         self._asker.fresh()
-        self._nameless = False
         if self._source is not None:
             await self._bearer.token()
 
@@ -239,14 +237,15 @@ class Session:
         if wire.order_id is not None:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
         operation.release = self._let_go
-        self._deadlines.watch(operation)
-        if not self._listener.keeps_intents:
-            self._queue(operation, wire)
-        elif self._link is None or self._link.state is SessionState.FATAL:
+        if self._link is None or self._link.state is SessionState.FATAL:
             operation.fail(self._not_connected())
+        elif not self._listener.keeps_intents:
+            self._outbox.put(operation, wire)
         else:
             intent = Intent(effect=wire.effect, frame=Sealed(_said(wire), self._redact), nonce=wire.nonce)
             self._listener.intend(operation, intent, lambda: self._queue(operation, wire))
+        if operation.phase is not Phase.DONE:  # last: the book-keeping is done while the venue has its turn
+            self._deadlines.watch(operation)
 
     def _queue(self, operation: Operation, wire: Wire) -> None:
         """It may leave, as soon as the connection and the pace allow it."""
@@ -298,18 +297,18 @@ class Session:
     def _write(self, operation: Operation, wire: Wire) -> None:
         if wire.via is Via.HTTP:
             self._exchange.start(operation, wire)
-        else:
-            self._write_to_socket(operation, wire).wire = None
-
-    def _write_to_socket(self, operation: Operation, wire: Wire) -> Pending:
+            return
         assert self._link is not None and self._link.socket is not None  # noqa: S101, PT018 - there was no obstacle
-        now = asyncio.get_running_loop().time()
-        pending = Pending(wire, now, operation)
+        try:
+            self._link.socket.send(wire.body)  # first: no answer is heard before this call is over
+        except TransportError as error:
+            operation.fail(self._redact(str(error)))
+            return
+        now = self._link.loop.time()
+        operation.carrier = pending = Pending(wire, now, operation)
+        pending.wire = None
         self._outstanding.add(pending)
-        operation.carrier = pending
         operation.wrote(now)
-        self._link.socket.send(wire.body)
-        return pending
 
     def _sent(self, pending: Pending) -> Wire:
         """What was sent, which is not kept while it waits."""
@@ -379,10 +378,13 @@ class Session:
             if isinstance(item, (Execution, Renewal)):
                 others.append(item)
                 continue
-            for pending in self._meant(item, request):
-                if self._fits(pending, item, () if pending is request else items):
+            for pending in self._outstanding.match(item) if request is None or item.keys else (request,):
+                operation = pending.operation
+                if operation is not None and type(operation.command) is Cancel:  # what it is called names its order
                     matched.append((pending, item))
-                    asked = asked or _is_cancel(pending.operation)
+                    asked = True
+                elif self._fits(pending, item, () if pending is request else items):
+                    matched.append((pending, item))
         for other in others:
             if isinstance(other, Execution):
                 self._listener.apply(self._shown(other), asked=asked)
@@ -408,24 +410,16 @@ class Session:
 
     def _fits(self, pending: Pending, answer: Answer | Snapshot, items: Sequence[Item]) -> bool:
         """Whether the order that an answer names, and that the frame may show, can be the one that was asked about."""
-        if pending.operation is None or type(pending.operation.command) is Cancel or not isinstance(answer, Answer):
-            return True  # what a cancel is called names its order
+        if pending.operation is None or not isinstance(answer, Answer):
+            return True
         orders = (item for item in items if isinstance(item, Execution) and item.order_id == answer.order_id)
         return self._listener.bind(pending.operation, answer, next(orders, None))
-
-    def _meant(self, item: Answer | Snapshot, request: Pending | None) -> Sequence[Pending]:
-        if request is not None and not item.keys:
-            return [request]
-        found = self._outstanding.match(item)
-        if not found and isinstance(item, Answer) and item.sole and len(self._outstanding) > 1:
-            self._nameless = True
-        return found
 
     def _clear_nameless(self) -> None:
         """Answers that name nothing could be anybody's, and those who may yet get one have all been told UNKNOWN: a new
         connection makes the next answers readable again, and sends what may be repeated.
         """
-        if not self._nameless or self._link is None or self._link.socket is None:
+        if not self._outstanding.is_unclear or self._link is None or self._link.socket is None:
             return
         if not any(each.answer or (each.operation and each.operation.is_awaited) for each in self._outstanding):
             self._link.socket.abort("answers that name no request could not be told apart")
@@ -474,7 +468,9 @@ class Session:
             operation.follow = wire
         else:
             self._outstanding.discard(operation.carrier)
-            self._write_to_socket(operation, wire)
+            self._write(operation, wire)
+            if operation.carrier is not None:
+                operation.carrier.wire = wire  # which the command does not give again
 
     def _slow_down(self, lane: Lane, answer: Answer) -> float:
         """The venue says "too fast". Returns the seconds to wait."""
@@ -552,10 +548,6 @@ class Session:
             return ""
         tense = "expired" if expires <= datetime.now(UTC) else "expires"
         return f"the token {tense} at {expires:%Y-%m-%d %H:%M:%S} UTC and cannot be renewed"
-
-
-def _is_cancel(operation: Operation | None) -> bool:
-    return operation is not None and type(operation.command) is Cancel
 
 
 def _said(wire: Wire) -> bytes:

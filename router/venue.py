@@ -350,10 +350,11 @@ def read(codec: Codec, frame: Frame, now: float) -> list[Item]:
 
 def _fault(body: bytes) -> str:
     """Why a body is not even to be parsed, or ""."""
-    try:
-        body.decode()  # a parser may not look at what it skips, and a spoilt name there changes what the rest means
-    except UnicodeDecodeError:
-        return "no text"
+    if not body.isascii():
+        try:
+            body.decode()  # a parser may not look at what it skips, and a spoilt name there changes what the rest means
+        except UnicodeDecodeError:
+            return "no text"
     return f"nested deeper than {MAX_DEPTH}" if too_deep(body) else ""
 
 
