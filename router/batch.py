@@ -26,26 +26,22 @@ class CancelBatch:
     """Several cancels under way. Await it for the list of reports, or iterate as they complete; as often as you like."""
 
     def __init__(self, requests: list[tuple[Desk, Cancel | Order]], deadline: float | None) -> None:
-        self._requests = requests
+        self._size = len(requests)
+        self._rest = requests[::-1]  # those that are not started, the next one last: what is started is not kept
         self._deadline = deadline
         self._told: list[Told] = []
         self._listeners: list[Callable[[Told], None]] = []
         self._start()
         loop = asyncio.get_running_loop()
-        self._starting = None if self._is_started else loop.create_task(self._start_rest())
+        self._starting = loop.create_task(self._start_rest()) if self._rest else None
 
     def __len__(self) -> int:
-        return len(self._requests)
-
-    @property
-    def _is_started(self) -> bool:
-        return len(self._told) == len(self._requests)
+        return self._size
 
     def _start(self) -> None:
         """The next chunk."""
-        begin = len(self._told)
-        for desk, request in self._requests[begin : begin + CHUNK]:
-            told = self._begin(desk, request)
+        for _ in range(min(CHUNK, len(self._rest))):
+            told = self._begin(*self._rest.pop())
             for listener in self._listeners:
                 told.add_done_callback(listener)
             self._told.append(told)
@@ -59,7 +55,7 @@ class CancelBatch:
             return told
 
     async def _start_rest(self) -> None:
-        while not self._is_started:
+        while self._rest:
             await asyncio.sleep(0)
             self._start()
 
@@ -79,5 +75,5 @@ class CancelBatch:
         self._listeners.append(done.put_nowait)
         for told in self._told:
             told.add_done_callback(done.put_nowait)
-        for _ in self._requests:
+        for _ in range(self._size):
             yield (await done.get()).result()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from msgspec.structs import asdict
 
@@ -30,8 +30,8 @@ T = TypeVar("T")
 class _Loop:
     """An event loop in a thread. Work given to it after stop() is refused, and what is under way then is cancelled."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, *, uvloop: bool) -> None:
+        self._loop = _uvloop() if uvloop else asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._open = True
         self._thread = threading.Thread(target=self._loop.run_forever, name="venue-router", daemon=True)
@@ -98,6 +98,14 @@ class SubmitReport(report.SubmitReport, frozen=True, kw_only=True, eq=False):
         return _blocking(SubmitReport, settled, self.loop)
 
 
+def _uvloop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - imported by those who ask for it
+    except ImportError:
+        raise ImportError("uvloop=True, but uvloop is not installed: pip install 'venue-router[uvloop]'") from None
+    return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+
+
 R = TypeVar("R", CancelReport, SubmitReport)
 
 
@@ -106,7 +114,10 @@ def _blocking(kind: type[R], heard: report.CancelReport | report.SubmitReport, l
 
 
 class Router:
-    """`router.Router` for code without an event loop. Use it as a context manager."""
+    """`router.Router` for code without an event loop. Use it as a context manager.
+
+    uvloop: run on that loop, which must be installed (`pip install 'venue-router[uvloop]'`); raises ImportError where it is not.
+    """
 
     def __init__(
         self,
@@ -116,16 +127,23 @@ class Router:
         on_unknown: Literal["leave", "kill"] = "leave",
         journal: str | os.PathLike[str] | None = None,
         durability: Literal["full", "process"] = "full",
+        uvloop: bool = False,
     ) -> None:
         self._router = core.Router(venues, strict=strict, on_unknown=on_unknown, journal=journal, durability=durability)
+        self._uvloop = uvloop
         self._loop: _Loop | None = None
 
     @classmethod
     def from_config(
-        cls, path: str | os.PathLike[str], *, venues: Iterable[str] | None = None, journal: bool = True
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        venues: Iterable[str] | None = None,
+        journal: bool = True,
+        uvloop: bool = False,
     ) -> Self:
         """The Router that a router.toml describes; see router.Router.from_config."""
-        made = cls({})
+        made = cls({}, uvloop=uvloop)
         made._router = core.Router.from_config(path, venues=venues, journal=journal)
         return made
 
@@ -133,7 +151,7 @@ class Router:
         return f"<blocking {self._router!r}>"
 
     def __enter__(self) -> Self:
-        self._loop = _Loop()
+        self._loop = _Loop(uvloop=self._uvloop)
         try:
             self._loop.run(self._router.open())
         except BaseException:

@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, cast
 
 from websockets.exceptions import InvalidProxy
 from websockets.headers import build_authorization_basic, build_host
+from websockets.proxy import get_proxy, parse_proxy
 from websockets.uri import WebSocketURI
 
 from router.errors import TransportError
 from router.redact import redact
-
-try:
-    from websockets.proxy import get_proxy, parse_proxy
-except ImportError:  # websockets 15
-    from websockets.uri import get_proxy, parse_proxy  # type: ignore[attr-defined,no-redef]
 
 if TYPE_CHECKING:
     from websockets.proxy import Proxy
@@ -171,7 +167,7 @@ async def _through_socks(proxy: Proxy, uri: WebSocketURI) -> socket.socket:
         from python_socks.async_.asyncio import Proxy as Socks  # noqa: PLC0415 - see above
     except ImportError:
         raise TransportError(
-            f"{place} speaks SOCKS, which needs python-socks: pip install python-socks", sent=False
+            f"{place} speaks SOCKS, which needs python-socks: pip install 'venue-router[socks]'", sent=False
         ) from None
     kind = ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else ProxyType.SOCKS4
     by_name = proxy.scheme in {"socks5h", "socks4a"}

@@ -1,6 +1,7 @@
 """The Router without an event loop."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -106,3 +107,22 @@ def test_cancel_all_and_the_dead_mans_switch(simulator):
         with pytest.raises(SwitchFired):
             starved.feed()
         assert venue.book == {}
+
+
+def test_uvloop_is_used_when_it_is_asked_for(simulator):
+    venue, _ = simulator
+    uvloop = pytest.importorskip("uvloop")
+    with Router({"qfex": Qfex(**venue.credentials)}, uvloop=True) as router:
+        assert isinstance(router._loop._loop, uvloop.Loop)
+        placed = router.submit(limit())
+        assert router.cancel(placed).outcome is Outcome.CONFIRMED
+        assert not venue.book
+    with Router({"qfex": Qfex(**venue.credentials)}) as router:
+        assert not isinstance(router._loop._loop, uvloop.Loop)
+
+
+def test_a_missing_uvloop_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    router = Router({}, uvloop=True)
+    with pytest.raises(ImportError, match=r"venue-router\[uvloop\]"):
+        router.__enter__()

@@ -371,4 +371,4 @@ async def test_through_socks(venue, secure, environment):
 async def test_without_the_package_for_socks_its_name_is_said(environment, monkeypatch):
     monkeypatch.setitem(sys.modules, "python_socks", None)
     environment(socks="http://user:pa55word@127.0.0.1:1")
-    assert "pip install python-socks" in await refused("ws://venue.example/")
+    assert "pip install 'venue-router[socks]'" in await refused("ws://venue.example/")
