@@ -156,6 +156,8 @@ class Ledger:
         self.find: Callable[[str], Entry | None] = self._by_id.get
         """The order that the venue calls, or once called, by this id."""
         self._by_client: dict[str, list[Entry]] = {}
+        self._mine: dict[Entry, None] = {}
+        """Those that were placed here, oldest first."""
         self._closed: deque[tuple[float, Entry]] = deque()
         self._events = 0
         self._blank = {kind: OrderState(venue=venue, order_id=None, kind=kind) for kind in IdKind}
@@ -178,8 +180,7 @@ class Ledger:
 
     def own(self) -> list[Entry]:
         """Every order that was placed here and is still remembered."""
-        seen = {id(entry): entry for entry in self._entries()}
-        return [entry for entry in seen.values() if entry.state.own]
+        return list(self._mine)
 
     def live(self) -> list[OrderState]:
         """Every order that is not known to have ended."""
@@ -209,11 +210,14 @@ class Ledger:
         entry = Entry(state, from_start=self._tells_trades, order=order, since=now, born=next(self._born))
         entry.minted = is_minted(order.client_order_id) and order.client_order_id not in self._by_client
         self._by_client.setdefault(order.client_order_id, []).append(entry)
+        self._mine[entry] = None
         return entry
 
     def restore(self, entry: Entry) -> None:
         """An order that was known when the last run ended. What has been traded since is not."""
         entry.born = next(self._born)
+        if entry.state.own:
+            self._mine[entry] = None
         for order_id in sorted(entry.former):
             self._name(entry, order_id)
         if entry.state.order_id is not None:
@@ -425,6 +429,7 @@ class Ledger:
         )
 
     def _unlink(self, entry: Entry) -> None:
+        self._mine.pop(entry, None)
         for order_id in entry.ids:
             if self._by_id.get(order_id) is entry:
                 del self._by_id[order_id]

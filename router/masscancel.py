@@ -9,13 +9,14 @@ Rules:
 4. Only a fresh read proves anything: two in a row, some time apart, asked for after the last cancel, with nothing open and no
    submit in flight or in doubt. Submits in doubt are settled meanwhile, and are doubts until they are.
 5. Where the venue cannot list, or does not answer, what the ledger knows is cancelled; that proves nothing.
-6. It ends at its deadline with what is known then, and the gate opens however it ends.
+6. It ends at its deadline with what is known then, and the gate opens however it ends: when the report is made.
+7. A book is gone through in parts (parts.py), and the loop turns between two of them. At each of those turns the deadline may end it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from router.desk import Desk
 from router.errors import CannotExpress, Garbled, TransportError, VenueError
 from router.massreport import VenueCancelReport
 from router.model import Cancel, IdKind
+from router.parts import Parts, let_go
 from router.report import CancelReport, OrderState, Outcome
 from router.scribe import Mass
 from router.tally import Tally
@@ -37,6 +39,7 @@ LONGEST_PATIENCE = (
 APART = 0.2  # seconds between the two reads that prove it
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 SHORTEST = 0.001  # seconds; a deadline must be more than none
+GRACE = 0.05  # seconds after the deadline in which the report may still be made in parts
 CLASSES = (IdKind.TWAP, IdKind.STOP_ORDER, IdKind.ORDER)
 
 
@@ -59,30 +62,36 @@ class MassCancel:
         self._desk.watchers.append(self._tally.event)
         self._written = self._desk.scribe.begin(self._symbol, own=self._own, targets=self._targets())
         try:
-            async with asyncio.timeout_at(self._due):
-                await (self._until_empty() if self._desk.adapter.spec.lists else self._until_told())
-        except TimeoutError:
-            pass
+            await self._work()
+            report = await self._tally.report(self._due + GRACE)
         except BaseException:
             self._end(proven=False, text="broken off")
             raise
         finally:
             self._desk.watchers.remove(self._tally.event)
             self._desk.ungate(self._symbol)
-            for task in [*self._settling.values(), *filter(None, [self._reading])]:
-                task.cancel()
-        report = self._tally.report()
         self._end(proven=report.no_open_orders, text=str(report))
         return report
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._due):
+                await (self._until_empty() if self._desk.adapter.spec.lists else self._until_told())
+        except TimeoutError:
+            pass
+        finally:
+            for task in [*self._settling.values(), *filter(None, [self._reading])]:
+                task.cancel()
 
     def _end(self, *, proven: bool, text: str) -> None:
         if self._written is not None:
             self._written.ended(proven=proven, text=text)
 
-    def _targets(self) -> list[str]:
-        """What is known to be open in scope."""
-        live = self._desk.ledger.live()
-        return [state.order_id for state in live if state.order_id is not None and self._tally.covers(state)]
+    def _targets(self) -> Iterator[str]:
+        """What is known to be open in scope; looked up when somebody writes it down."""
+        for state in self._desk.ledger.live():
+            if state.order_id is not None and self._tally.covers(state):
+                yield state.order_id
 
     # -- where the venue can list
 
@@ -92,11 +101,12 @@ class MassCancel:
             orders = await self._read()
             self._settle_doubts()
             if orders is None:
-                await self._cancel_all(self._known(), blindly=True)
+                await self._cancel_all(await self._known(), blindly=True)
             elif orders:
                 await self._cancel_all(orders)
                 if all(map(self._tally.is_given_up, orders)):
                     return
+                await let_go(orders)
             await asyncio.sleep(APART if self._tally.empty_reads else pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -114,10 +124,16 @@ class MassCancel:
         except VenueError as error:
             self._tally.unread(f"its open orders could not be read: {error.text}")
             return None
-        self._desk.absorb(reading)
+        self._is_fresh(reading)  # what is being placed now may be placed when it has been taken in
+        self._tally.came()
+        await self._desk.absorb_in_parts(reading)
+        return await self._tally.read(reading, is_fresh=partial(self._is_fresh, reading))
+
+    def _is_fresh(self, reading: Reading) -> bool:
+        """Whether it was asked for after the last cancel, and nothing has been on its way since."""
         if self._desk.is_placing(self._symbol):
             self._acted = _now()
-        return self._tally.read(reading, fresh=reading.asked >= self._acted)
+        return reading.asked >= self._acted
 
     def _settle_doubts(self) -> None:
         """Find out about submits whose callers have been told UNKNOWN."""
@@ -131,11 +147,21 @@ class MassCancel:
     async def _cancel_all(self, orders: Sequence[OrderState], *, blindly: bool = False) -> None:
         """One round, class by class (rule 2)."""
         self._acted = _now()
+        sorted_out = await self._by_class(orders)
         for kind in CLASSES:
-            wanted = [order for order in orders if order.kind is kind and self._tally.is_wanted(order)]
+            wanted = sorted_out[kind]
             native = kind is IdKind.ORDER and (wanted or blindly) and await self._give_native()
             if wanted and not native:
                 await self._cancel_each(wanted)
+
+    async def _by_class(self, orders: Sequence[OrderState]) -> dict[IdKind, list[OrderState]]:
+        """Those that are wanted."""
+        found: dict[IdKind, list[OrderState]] = {kind: [] for kind in CLASSES}
+        async for part in Parts(orders):
+            for order in part:
+                if order.kind in found and self._tally.is_wanted(order):
+                    found[order.kind].append(order)
+        return found
 
     async def _give_native(self) -> bool:
         """The venue's own command (rule 3). True: it was received, and the next read tells what it did."""
@@ -157,20 +183,22 @@ class MassCancel:
 
     async def _cancel_each(self, orders: Sequence[OrderState]) -> None:
         """Start them in chunks, and give them some time."""
-        waiting: list[asyncio.Future[CancelReport]] = []
+        waiting = _Waiting(len(orders), self._tally)
         deadline = max(SHORTEST, min(self._rest(), self._desk.adapter.deadline))
-        for number, order in enumerate(orders, 1):
-            told = self._desk.cancel(_address(order), deadline)
-            told.add_done_callback(partial(self._tally.heard, str(order.order_id)))
-            waiting.append(told)
-            if number % CHUNK == 0:
-                await asyncio.sleep(0)
-        await asyncio.wait(waiting, timeout=self._patience)
+        async for part in Parts(orders, CHUNK):
+            for order in part:
+                told = self._desk.cancel(_address(order), deadline)
+                told.add_done_callback(partial(waiting.heard, str(order.order_id)))
+            self._acted = _now()
+        await asyncio.wait([waiting.done], timeout=self._patience)
 
-    def _known(self) -> list[OrderState]:
+    async def _known(self) -> list[OrderState]:
         """What the ledger has live in scope."""
-        live = [state for state in self._desk.ledger.live() if state.order_id is not None]
-        return self._tally.saw([state for state in live if self._tally.covers(state)])
+        found: list[OrderState] = []
+        async for part in Parts(self._desk.ledger.live()):
+            live = [state for state in part if state.order_id is not None and not self._tally.is_over(state)]
+            found += self._tally.saw([state for state in live if self._tally.covers(state)])
+        return found
 
     # -- where it cannot
 
@@ -178,7 +206,7 @@ class MassCancel:
         """Cancel what is known until each was answered or settled, and nothing is on its way any more."""
         pause = FIRST_PAUSE
         while True:
-            untold = [order for order in self._known() if self._tally.is_untold(order)]
+            untold = [order for order in await self._known() if self._tally.is_untold(order)]
             if untold:
                 await self._cancel_all(untold)
             for report in self._tally.in_doubt():
@@ -203,6 +231,20 @@ class MassCancel:
 
     def _rest(self) -> float:
         return max(0.0, self._due - _now())
+
+
+class _Waiting:
+    """For the reports of so many cancels."""
+
+    def __init__(self, count: int, tally: Tally) -> None:
+        self._left, self._tally = count, tally
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def heard(self, order_id: str, told: asyncio.Future[CancelReport]) -> None:
+        self._tally.heard(order_id, told)
+        self._left -= 1
+        if not self._left:
+            self.done.set_result(None)
 
 
 def _address(order: OrderState) -> Cancel:

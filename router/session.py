@@ -395,9 +395,9 @@ class Session:
 
     def _readable(self, reading: Reading) -> Reading:
         """The same without a secret in its rows; the very same where there is none, since a reading is known by itself."""
-        rows = tuple(map(self._shown, reading.rows))
-        same = all(shown is row for shown, row in zip(rows, reading.rows, strict=True))
-        return reading if same else replace(reading, rows=rows)
+        if all(self._plain(text) == text for text in {row.text for row in reading.rows}):
+            return reading
+        return replace(reading, rows=tuple(map(self._shown, reading.rows)))
 
     def _shown(self, execution: Execution) -> Execution:
         """The same without a secret in its text."""

@@ -1,16 +1,27 @@
-"""What one cancel_all has seen and heard at one venue, and the report that it comes to."""
+"""What one cancel_all has seen and heard at one venue, and the report that it comes to.
+
+Rules:
+
+1. Whatever takes long is done in parts, and the loop turns between two of them. Each part says what is true when its turn comes.
+2. What is shown as open stays in the report unless something newer ends it; an order that ends while its list is being taken
+   in does not come back, but the list has shown something.
+3. Whether anything is proven is said last, in one go, and of what is known then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from router.desk import Desk
 from router.ledger import Entry
 from router.massreport import Doubt, NotAffected, VenueCancelReport
-from router.model import IdKind
+from router.model import Cancel, IdKind
+from router.parts import PART, Parts
 from router.report import CancelReport, CxlRejReason, Event, ExecType, OrderState, OrdStatus, Outcome
-from router.venue import Reading
+from router.venue import Execution, Reading
 
 __all__ = ["Tally"]
 
@@ -21,6 +32,15 @@ CHILDREN = "orders that its TWAPs or attached stops have placed may be open; not
 ATTACHED = frozenset({"take_profit", "stop_loss"})
 
 
+class Heard(NamedTuple):
+    """What a cancel came to: of thousands of reports most say the same, and only that is kept."""
+
+    outcome: Outcome
+    reason: CxlRejReason | None
+    text: str
+    journaled: bool | None
+
+
 class Tally:
     """The orders in scope (symbol; own: placed by this Router) and what became of them."""
 
@@ -29,7 +49,15 @@ class Tally:
         self._spec = desk.adapter.spec
         self._seen: dict[str, OrderState] = {}
         self._open: set[str] = set()
-        self._reports: dict[str, CancelReport] = {}
+        self._ended: set[str] = set()
+        """Orders whose end was heard of after the last list had come."""
+        self._moved: set[str] = set()
+        """Orders of which something was heard since the report was begun."""
+        self._heard: dict[str, Heard] = {}
+        self._words: dict[Heard, Heard] = {}
+        self._unknown: dict[str, CancelReport] = {}
+        self._asked: dict[Cancel, set[str]] = {}
+        """The orders by what was asked for, where that was UNKNOWN at some time."""
         self._refused: Counter[str] = Counter()
         self._why = CUT_SHORT
         self._all_expected = False
@@ -54,26 +82,49 @@ class Tally:
         self._seen.update((str(state.order_id), state) for state in orders)
         return orders
 
-    def read(self, reading: Reading, *, fresh: bool) -> list[OrderState]:
-        """A list of open orders. fresh: it was asked for after the last cancel, and nothing was being placed."""
-        shown = [state for row in reading.rows if (state := self._desk.shown(row, stale=False)) is not None]
-        covered = [state for state in shown if self.covers(state)]
-        listed = self.saw([state for state in covered if state.order_id])
-        self._nameless = len(covered) - len(listed)
-        self._open = {str(state.order_id) for state in listed}
-        orders = listed + self.saw(self._unshown(reading))
-        self.empty_reads = self.empty_reads + 1 if fresh and not orders and not self._nameless else 0
+    def came(self) -> None:
+        """A list of open orders has come; it is about to be taken into the ledger, and then read()."""
+        self._ended.clear()
+
+    async def read(self, reading: Reading, *, is_fresh: Callable[[], bool]) -> list[OrderState]:
+        """The orders to be cancelled. is_fresh: whether the list was asked for after the last cancel, and nothing was being
+        placed; it is asked last.
+        """
+        orders: list[OrderState] = []
+        shown = nameless = 0
+        names: set[str] = set()
+        async for part in Parts(reading.rows):
+            covered = [state for state in map(self._shown, part) if state is not None and self.covers(state)]
+            listed = self.saw([state for state in covered if state.order_id])
+            shown, nameless = shown + len(listed), nameless + len(covered) - len(listed)
+            still = {str(state.order_id): state for state in listed if not _has_ended(state)}
+            self._open.update(still)
+            names.update(still)
+            orders += still.values()
+        orders += await self._unshown(reading)
+        self._open, self._nameless = names, nameless
+        is_empty = not (shown or orders or nameless)
+        self.empty_reads = self.empty_reads + 1 if is_empty and is_fresh() else 0
         self._why = CUT_SHORT
         return orders
 
-    def _unshown(self, reading: Reading) -> list[OrderState]:
+    def _shown(self, row: Execution) -> OrderState | None:
+        """An order that the list shows as open; as it is now, if it has ended since the list came."""
+        state = self._desk.shown(row, stale=False)
+        entry = None if state is None or not self.is_over(state) else self._desk.ledger.find(row.order_id)
+        return state if entry is None else entry.state
+
+    async def _unshown(self, reading: Reading) -> list[OrderState]:
         """Orders of ours that are live as far as is known, and not listed: a list may lag, or leave some out. Those are done
         with when the venue has answered a cancel of them.
         """
         names = {row.order_id for row in reading.rows}
-        live = [entry for entry in self._desk.ledger.own() if entry.is_live and entry.state.order_id is not None]
-        states = [entry.state for entry in live if names.isdisjoint(entry.ids) and self.covers(entry.state)]
-        return [state for state in states if self._refused[str(state.order_id)] == 0]
+        found: list[OrderState] = []
+        async for part in Parts(self._desk.ledger.own()):
+            live = [entry for entry in part if entry.is_live and entry.state.order_id is not None]
+            states = [entry.state for entry in live if names.isdisjoint(entry.ids) and self.covers(entry.state)]
+            found += self.saw([state for state in states if not self._refused[str(state.order_id)]])
+        return found
 
     def unread(self, why: str) -> None:
         """The list could not be had."""
@@ -87,9 +138,13 @@ class Tally:
     def event(self, event: Event) -> None:
         """An order that no list has shown may be taken by the venue's own command."""
         entry = self._desk.ledger.find(event.order_id or "")
-        if entry is None or entry.is_live:
+        if entry is None:
             return
         name, taken = str(entry.state.order_id), event.exec_type is ExecType.CANCELED and self._all_expected
+        self._moved.add(name)
+        if entry.is_live:
+            return
+        self._ended.add(name)
         if name in self._seen or (taken and self.covers(entry.state)):
             self._seen[name] = entry.state
 
@@ -98,47 +153,76 @@ class Tally:
     def heard(self, order_id: str, told: asyncio.Future[CancelReport]) -> None:
         """The report of one cancel has come."""
         if not told.cancelled():
-            report = self._reports[order_id] = told.result()
-            self._refused[order_id] += report.outcome is Outcome.REFUSED
+            report = told.result()
+            self._note(order_id, report)
+            if report.outcome is Outcome.REFUSED:
+                self._refused[order_id] += 1
+
+    def _note(self, order_id: str, report: CancelReport) -> None:
+        said = Heard(report.outcome, report.reason, report.text, report.journaled)
+        self._heard[order_id] = self._words.setdefault(said, said)
+        self._moved.add(order_id)
+        if report.outcome is Outcome.UNKNOWN:
+            self._unknown[order_id] = report
+            self._asked.setdefault(report.request, set()).add(order_id)
+        elif self._unknown:
+            self._unknown.pop(order_id, None)
 
     def settled(self, report: CancelReport) -> None:
         """A report that was UNKNOWN, as it is now."""
-        for order_id, earlier in self._reports.items():
-            if earlier.request == report.request:
-                self._reports[order_id] = report
+        for order_id in self._asked.get(report.request, ()):
+            earlier = self._unknown.get(order_id)
+            if earlier is not None and earlier.request == report.request:
+                self._note(order_id, report)
 
     def in_doubt(self) -> list[CancelReport]:
-        return [report for report in self._reports.values() if report.outcome is Outcome.UNKNOWN]
+        return list(self._unknown.values())
 
     def is_untold(self, order: OrderState) -> bool:
         """Whether no cancel of it was answered in any way."""
-        return str(order.order_id) not in self._reports
+        return str(order.order_id) not in self._heard
 
     def is_wanted(self, order: OrderState) -> bool:
         """Not one that ended since the list was made, nor one that is given up."""
-        return not _has_ended(order) and not self.is_given_up(order)
+        return not (_has_ended(order) or self.is_over(order) or self.is_given_up(order))
+
+    def is_over(self, order: OrderState) -> bool:
+        """Whether its end was heard of after the last list had come."""
+        return str(order.order_id) in self._ended
 
     def is_given_up(self, order: OrderState) -> bool:
         return self._refused[str(order.order_id)] >= REFUSALS
 
     # -- the report
 
-    def report(self) -> VenueCancelReport:
-        """Everything, as it is known now."""
-        affected: list[OrderState] = []
-        missed: list[NotAffected] = []
-        doubts = self._doubts()
-        for order_id, seen in self._seen.items():
-            entry = self._desk.ledger.find(order_id)
-            state = seen if entry is None or order_id in self._open else entry.state
-            if state.status is OrdStatus.CANCELED:
-                affected.append(state)
-            elif self._is_doubtful(order_id, state):
-                report = self._reports.get(order_id)
-                text = "its cancel was not answered by the deadline" if report is None else report.text
-                doubts.append(Doubt(text=text, order=state))
-            else:
-                missed.append(self._missed(order_id, state))
+    async def report(self, due: float) -> VenueCancelReport:
+        """Everything, as it is known when it is there. due: monotonic; from then on it is not made in parts any more."""
+        self._moved.clear()
+        judged: dict[str, OrderState | NotAffected | Doubt] = {}
+        loop, names = asyncio.get_running_loop(), list(self._seen)
+        for begin in range(0, len(names), PART):
+            if begin and loop.time() < due:
+                await asyncio.sleep(0)
+            judged.update((name, self._judge(name)) for name in names[begin : begin + PART])
+        judged.update((name, self._judge(name)) for name in self._moved.intersection(self._seen))
+        return self._summary(judged.values())
+
+    def _judge(self, order_id: str) -> OrderState | NotAffected | Doubt:
+        """What is to be said of one order: the order itself where it was taken."""
+        entry, seen = self._desk.ledger.find(order_id), self._seen[order_id]
+        state = seen if entry is None or order_id in self._open else entry.state
+        if state.status is OrdStatus.CANCELED:
+            return state
+        if self._is_doubtful(order_id, state):
+            heard = self._heard.get(order_id)
+            text = "its cancel was not answered by the deadline" if heard is None else heard.text
+            return Doubt(text=text, order=state)
+        return self._missed(order_id, state)
+
+    def _summary(self, judged: Collection[OrderState | NotAffected | Doubt]) -> VenueCancelReport:
+        affected = [each for each in judged if isinstance(each, OrderState)]
+        missed = [each for each in judged if isinstance(each, NotAffected)]
+        doubts = self._doubts() + [each for each in judged if isinstance(each, Doubt)]
         proven = self.is_proven and not doubts
         if not (proven or doubts or any(not _has_ended(each.order) for each in missed)):
             doubts.append(Doubt(text=self._why))
@@ -152,7 +236,7 @@ class Tally:
         )
 
     def _journaled(self) -> bool | None:
-        told = {report.journaled for report in self._reports.values()} - {None}
+        told = {heard.journaled for heard in self._heard.values()} - {None}
         return False if self._desk.scribe.fault else all(told) if told else None
 
     def _doubts(self) -> list[Doubt]:
@@ -172,27 +256,27 @@ class Tally:
             found.append(Doubt(text=f"{self._nameless} of the listed orders have no id to cancel them by"))
         if self._own and self._desk.unread:
             found.append(Doubt(text=f"orders of earlier runs are not known: {self._desk.unread}"))
-        own = [entry for entry in self._desk.ledger.own() if self._own and self.covers(entry.state)]
-        if any(map(_has_children, own)):
+        own = self._desk.ledger.own() if self._own else ()
+        if any(_has_children(entry) and self.covers(entry.state) for entry in own):
             found.append(Doubt(text=CHILDREN))
         return found
 
     def _is_doubtful(self, order_id: str, state: OrderState) -> bool:
         """Whether nothing tells if it is still open."""
-        report = self._reports.get(order_id)
-        unknown = report is None or report.outcome is Outcome.UNKNOWN
+        heard = self._heard.get(order_id)
+        unknown = heard is None or heard.outcome is Outcome.UNKNOWN
         return unknown and not self._spec.lists and not _has_ended(state)
 
     def _missed(self, order_id: str, state: OrderState) -> NotAffected:
-        report = self._reports.get(order_id)
+        heard = self._heard.get(order_id)
         if _has_ended(state):
             text = f"it had ended: {state.status}"
             return NotAffected(order=state, reason=CxlRejReason.TOO_LATE_TO_CANCEL, text=text)
         if self._spec.lists and order_id not in self._open and self._why == CUT_SHORT:
             return NotAffected(order=state, text="gone, cause unknown")
-        if report is None:
+        if heard is None:
             return NotAffected(order=state, text="not cancelled by the deadline")
-        return NotAffected(order=state, reason=report.reason, text=report.text)
+        return NotAffected(order=state, reason=heard.reason, text=heard.text)
 
 
 def _has_children(entry: Entry) -> bool:

@@ -38,7 +38,7 @@ CLOSE_TIMEOUT = 0.5
 HEARTBEAT_GRACE = 1.25  # then comes the next ping, so that a dead peer is noticed within 2.5 s
 STALL = 0.1  # seconds by which a timer may be late before our own loop is to blame
 USER_TIMEOUT = 2500  # milliseconds
-BUFFER = 64 * 1024  # bytes of one read
+BUFFER = 32 * 1024  # bytes of one read, whose messages are taken in before anything else has its turn
 
 
 class WebSocket(asyncio.BufferedProtocol):

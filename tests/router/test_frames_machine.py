@@ -171,7 +171,7 @@ class Scene:
                     body = damaged(changed(worded(self.venue, shape), what), how)
                     for _ in range(2 if how[0] == "twice" else 1):
                         self.session.heard(body)
-                        self.was_nameless = self.was_nameless or self.session._nameless
+                        self.was_nameless = self.was_nameless or self.session._outstanding.is_unclear
                         self.check()
         await asyncio.sleep(0)  # the task that was started has its first turn
 
