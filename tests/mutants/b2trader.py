@@ -358,8 +358,8 @@ MUTANTS = (
         "An answer about another order is taken for ours (order).",
         """    if row.order_id != order_id:
         yield Answer(outcome=Outcome.UNKNOWN, text=f"the answer names another order: {row.order_id[:64]}")
-    elif status in""",
-        "    if status in",
+    elif status is OrdStatus.CANCELED or""",
+        "    if status is OrdStatus.CANCELED or",
         "C20",
     ),
     Mutant(
@@ -442,18 +442,16 @@ MUTANTS = (
         "b2trader",
         "replies.py",
         "A limit order is told as a market order.",
-        'limit = {"Limit": True, "Market": False}',
-        'limit = {"Limit": False, "Market": True}',
+        'TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}\nSTOP',
+        'TYPES = {"Limit": OrderType.MARKET, "Market": OrderType.LIMIT}\nSTOP',
         "C23",
     ),
     Mutant(
         "b2trader",
         "replies.py",
         "A stop's type is told as an order's.",
-        """    if stop:
-        return OrderType.STOP_LIMIT if limit else OrderType.STOP
-""",
-        "",
+        "type=(STOP_TYPES if stop else TYPES).get(",
+        "type=TYPES.get(",
         "C23",
     ),
     Mutant(
