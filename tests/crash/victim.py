@@ -24,7 +24,7 @@ from crash.history import Scribe
 from crash.mistakes import MISTAKES
 from crash.strategy import Strategies, encode, told
 from router import Router, settling
-from router.transport import http
+from router.transport.http import Http
 from router.transport.websocket import WebSocket
 
 ADAPTERS = {"qfex": Qfex, "b2trader": B2Trader, "dmex": Dmex}
@@ -50,7 +50,7 @@ class Fuse:
 
 def rig(fuse):
     """Have the points at which bytes leave this process, and at which SQLite commits, pass the fuse."""
-    send, connected = WebSocket.send, http._connected
+    send, request = WebSocket.send, Http.request
 
     def sends(self, body):
         is_command = any(word in body for word in COMMANDS)
@@ -60,11 +60,14 @@ def rig(fuse):
         if is_command:
             fuse("after_write")
 
-    async def connects(*arguments):
-        fuse("before_write")
-        await connected(*arguments)
+    async def requests(self, wire, headers, connected, **more):
+        def connects():
+            fuse("before_write")
+            connected()
 
-    WebSocket.send, http._connected = sends, connects
+        return await request(self, wire, headers, connects, **more)
+
+    WebSocket.send, Http.request = sends, requests
     apsw.connection_hooks.append(lambda database: watch(database, fuse))
 
 
