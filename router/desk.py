@@ -186,11 +186,14 @@ class Desk:
 
     def _start_beside(self, running: Operation | None, operation: Operation, command: Cancel) -> None:
         """Send a cancel; the one that is under way under its address may be executed instead."""
-        if running is not None and running is not operation and running.attempts and running.phase is not Phase.DONE:
-            running.repeated = operation.repeated = True
         if operation.command is not command:
             self._drop(operation)
             operation.command = command
+        if running is not None and running is not operation and running.phase is not Phase.DONE:
+            operation.beside = running.beside
+            if running.attempts:
+                running.repeated = operation.repeated = True
+                operation.beside, running.beside = running, None  # one that is in doubt is enough to know
         self._cancels[command] = operation
         self._mark(command, asked=True)
         if command.kind in CLIENT_KINDS:
@@ -639,16 +642,31 @@ class Desk:
             del self._doubts[oldest]
             if isinstance(oldest.command, Cancel) and oldest.phase is not Phase.DONE:
                 self._drop(oldest)
-                self._forgotten[oldest.command] = oldest
-                self._forgets = True
+                if oldest.command not in self._cancels:
+                    self._remember(oldest.command, oldest)
 
     def _drop(self, operation: Operation) -> None:
-        """A cancel is not under way any more, or not by this address."""
+        """A cancel is not under way any more, or not by this address: what it was sent beside may still be in doubt."""
         command = operation.command
-        if isinstance(command, Cancel):
-            running = self._cancels.pop(command, operation)
-            if running is not operation:
-                self._cancels[command] = running
+        if not isinstance(command, Cancel):
+            return
+        running = self._cancels.pop(command, operation)
+        if running is not operation:
+            self._cancels[command] = running
+        elif operation.beside is not None:
+            self._restore(command, operation)
+
+    def _restore(self, command: Cancel, operation: Operation) -> None:
+        other, operation.beside = operation.beside, None
+        if other is not None and other.phase is not Phase.DONE:
+            self._remember(command, other)
+
+    def _remember(self, command: Cancel, operation: Operation) -> None:
+        """It is under way, or in doubt; what is in doubt beyond the bound is remembered while anybody else does."""
+        if operation in self._doubts or operation.is_awaited:
+            self._cancels[command] = operation
+        else:
+            self._forgotten[command], self._forgets = operation, True
 
     def closed(self, operation: Operation, reply: Reply) -> None:
         if self._doubts:

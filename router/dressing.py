@@ -25,12 +25,12 @@ def cancel_report(
 ) -> CancelReport:
     """The answer to a cancel."""
     orders = _orders(operation, command, reply, ledger)
-    status = reply.status or (orders[0].status if len(orders) == 1 else None)
+    outcome = reply.outcome
     return CancelReport(
         request=operation.request,  # type: ignore[arg-type]  # a cancel's request is a Cancel
-        outcome=reply.outcome,
-        status=status,
-        reason=None if reply.outcome is Outcome.CONFIRMED else _reason(reply.cancel_reason, CxlRejReason.OTHER, reply),
+        outcome=outcome,
+        status=reply.status or (orders[0].status if len(orders) == 1 else None),
+        reason=_reason(reply.cancel_reason, CxlRejReason.OTHER, reply) if outcome is Outcome.REFUSED else None,
         text=reply.text,
         orders=orders,
         origin=reply.origin,

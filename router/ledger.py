@@ -374,7 +374,7 @@ class Ledger:
         return True
 
     def _advance(self, entry: Entry, execution: Execution, *, listed: bool) -> OrderState:
-        state, current = entry.state, listed or execution.exec_type is ExecType.REPLACED
+        state = entry.state
         client_id = state.client_order_id
         if client_id is None and execution.client_order_id:
             client_id = execution.client_order_id
@@ -383,19 +383,18 @@ class Ledger:
         status = execution.status
         if cum and (status is OrdStatus.NEW or status is None):
             status = OrdStatus.PARTIALLY_FILLED
-        if state.order_id is None and not state.own:
+        if state is self._blank[execution.kind]:
             return _first_seen(state, execution, client_id, status, cum)
-        status = _later(state.status, status)
+        status, current = _later(state.status, status), listed or execution.exec_type is ExecType.REPLACED
         late = execution.order_id in entry.former and state.order_id is not None
         order_id = state.order_id if late else execution.order_id
         now = (order_id, client_id, status, cum, *_terms(state, execution, current=current))
         return state if now == _facts(state) else _moved(state, now)
 
     def _filled(self, entry: Entry, execution: Execution) -> Decimal | None:
-        left, total = execution.leaves_quantity, execution.quantity
-        if execution.exec_type is ExecType.NEW and entry.state.status is None and (left is None or left == total):
+        left, total, most = execution.leaves_quantity, execution.quantity, entry.state.cum_quantity
+        if entry.state.status is None and execution.exec_type is ExecType.NEW and (left is None or left == total):
             entry.from_start = self._tells_trades
-        most = entry.state.cum_quantity
         if execution.cum_quantity is not None and (most is None or execution.cum_quantity > most):
             most = execution.cum_quantity
         if entry.from_start and (most is None or entry.counted > most):

@@ -23,12 +23,12 @@ __all__ = ["Outstanding", "Pending"]
 class Pending:
     """One request on the wire. It is a command's (operation) or the session's own (answer: login, reads).
 
-    wire: what was sent; None where the command can be encoded again, so that its bytes are not kept. abandoned: nobody waits for
+    wire: what was sent; None for a cancel, whose bytes are not kept, since it can be encoded again. abandoned: nobody waits for
     its answer any more, which may still come. heard: some frame has answered it; one that nothing has answered stays a
     candidate, even if its command is settled.
     """
 
-    __slots__ = ("abandoned", "answer", "asked", "heard", "keys", "operation", "wire")
+    __slots__ = ("abandoned", "answer", "asked", "effect", "heard", "keys", "operation", "wire")
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Pending:
         answer: asyncio.Future[Answer | Snapshot] | None = None,
     ) -> None:
         self.wire: Wire | None = wire
-        self.keys = wire.keys
+        self.keys, self.effect = wire.keys, wire.effect
         self.asked = asked
         self.operation = operation
         self.answer = answer

@@ -97,6 +97,8 @@ class Operation:
     """Why nothing has been written yet: the text of a NOT_SENT."""
     attempts: int = 0
     """Writes that may have been executed."""
+    beside: Operation | None = None
+    """The cancel of the same address that was under way, or in doubt, when this one was sent."""
     repeated: bool = False
     """Another cancel of the same address was in doubt at the same time: either may have been executed."""
     declines: int = 0
@@ -215,6 +217,8 @@ class Operation:
             return
         if self.phase is Phase.HELD and not self.is_wanted:
             self.finish(self._overdue())
+        elif self.phase is Phase.WRITTEN and not self.is_awaited:  # also when its caller went away before
+            self.owner.doubted(self)
 
     def hold(self, why: str) -> None:
         """It waits for something else to become known, and then goes out, however late."""
@@ -222,13 +226,13 @@ class Operation:
 
     def doubt(self, reply: Reply) -> None:
         """The venue itself is in doubt: tell all callers UNKNOWN, and go on listening."""
-        if self.phase is not Phase.DONE:
+        if self.reply is None:
             self._tell(self._callers, reply)
             self.owner.doubted(self)
 
     def finish(self, reply: Reply) -> None:
         """The final reply."""
-        if self.phase is Phase.DONE:
+        if self.reply is not None:
             return
         self.phase, self.reply = Phase.DONE, reply
         if self.release is not None:

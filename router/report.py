@@ -189,7 +189,7 @@ def _address(venue: str, order_id: str | None, kind: IdKind, client_id: str | No
 _HIDDEN: Final = frozenset({"frame", "settle", "loop"})
 
 
-class _Report(Struct, frozen=True, kw_only=True, eq=False):
+class _Report(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """What all reports share. `settle` is how the Router goes on learning; None once the outcome is final.
 
     journaled: whether the journal will remember this after a crash. False: it will not, because the disk is full, broken or
@@ -212,13 +212,19 @@ class _Report(Struct, frozen=True, kw_only=True, eq=False):
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in _HIDDEN}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._facts() == other._facts()
+        return self._facts() == other._facts() if type(other) is type(self) else NotImplemented
+
+    def __ne__(self, other: object) -> bool:  # Struct has one of its own
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(tuple(self._facts().values()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._facts().items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self._facts().items())
 
     @property
     def raw(self) -> str:

@@ -177,20 +177,26 @@ class Session:
         for pending in self._outstanding.clear():
             if pending.operation is not None:
                 pending.operation.carrier = None
-                self._broken(pending.operation, self._sent(pending))
+                self._listener.lost(pending.operation)
+                self._repeat_later(pending.operation, pending)
             elif pending.answer is not None and not pending.answer.done():
                 pending.answer.set_exception(TransportError(why, sent=True))
                 pending.answer.exception()  # whoever asked may have been cancelled meanwhile
         self._listener.gap()
 
+    def _repeat_later(self, operation: Operation, pending: Pending) -> None:
+        """An attempt over the socket whose answer will not come (rule 5)."""
+        if pending.effect is Effect.IDEMPOTENT and operation.phase is Phase.WRITTEN and operation.attempts == 1:
+            wire = self._sent(pending)
+            if wire is not None:
+                self._again[operation] = wire
+
     def _broken(self, operation: Operation, wire: Wire) -> None:
-        """An attempt whose answer will not come (rule 5)."""
+        """An attempt over HTTP whose answer will not come (rule 5)."""
         self._listener.lost(operation)
         if wire.effect is not Effect.IDEMPOTENT or operation.phase is not Phase.WRITTEN or operation.attempts != 1:
             return
-        if wire.via is Via.SOCKET:
-            self._again[operation] = wire
-        elif operation.is_awaited:
+        if operation.is_awaited:
             self._outbox.put(operation, wire, ahead=True)
 
     async def logged_in(self) -> None:
@@ -217,7 +223,7 @@ class Session:
         for operation, wire in reversed(again.items()):
             if operation.phase is Phase.WRITTEN:
                 self._outbox.keep(operation, wire, ahead=True)
-        if self._link is not None and self._link.state is SessionState.FATAL:
+        if self._link is not None and self._link.is_fatal:
             self._outbox.fail(self._not_connected())
         self._outbox.flush()
 
@@ -237,24 +243,25 @@ class Session:
         if wire.order_id is not None:
             self._listener.bind(operation, Answer(order_id=wire.order_id))
         operation.release = self._let_go
-        if self._link is None or self._link.state is SessionState.FATAL:
+        if self._link is None or self._link.is_fatal:
             operation.fail(self._not_connected())
         elif not self._listener.keeps_intents:
             self._outbox.put(operation, wire)
         else:
             intent = Intent(effect=wire.effect, frame=Sealed(_said(wire), self._redact), nonce=wire.nonce)
             self._listener.intend(operation, intent, lambda: self._queue(operation, wire))
-        if operation.phase is not Phase.DONE:  # last: the book-keeping is done while the venue has its turn
+        if operation.reply is None:  # last: the book-keeping is done while the venue has its turn
             self._deadlines.watch(operation)
 
     def _queue(self, operation: Operation, wire: Wire) -> None:
         """It may leave, as soon as the connection and the pace allow it."""
-        if self._link is None or self._link.state is SessionState.FATAL:
+        if self._link is None or self._link.is_fatal:
             operation.fail(self._not_connected())
         else:
             self._outbox.put(operation, wire)
 
     def watch(self, operation: Operation) -> None:
+        operation.release = operation.release or self._let_go
         self._deadlines.watch(operation)
 
     @property
@@ -290,7 +297,7 @@ class Session:
     def _obstacle(self, lane: Lane) -> str:
         """Why nothing of this lane may be written now, or ""."""
         link = self._link
-        if link is None or not link.is_up or (link.state is not SessionState.READY and lane is not Lane.CANCEL):
+        if link is None or not link.is_up or not (link.is_ready or lane is Lane.CANCEL):
             return self._not_connected()
         return CHOKED if link.socket is not None and link.socket.is_full else ""
 
@@ -306,16 +313,21 @@ class Session:
             return
         now = self._link.loop.time()
         operation.carrier = pending = Pending(wire, now, operation)
-        pending.wire = None
+        if type(operation.command) is Cancel:  # an order may be made anew each time, with another hash
+            pending.wire = None
         self._outstanding.add(pending)
         operation.wrote(now)
 
-    def _sent(self, pending: Pending) -> Wire:
-        """What was sent, which is not kept while it waits."""
-        if pending.wire is not None:
+    def _sent(self, pending: Pending) -> Wire | None:
+        """What was sent, which is not kept while it waits; None where the codec does not give it again."""
+        if pending.wire is not None or pending.operation is None:
             return pending.wire
-        assert pending.operation is not None  # noqa: S101 - see Pending
-        return self._codec.encode(pending.operation.command, pending.operation.encoded)  # the same bytes: it is pure
+        try:
+            wire = self._codec.encode(pending.operation.command, pending.operation.encoded)
+        except Exception:  # a codec of the user's may raise anything, and what was sent must be noted all the same
+            log.exception("%s: a command could not be encoded again: it is not repeated", self._name)
+            return None
+        return wire if (wire.keys, wire.effect) == (pending.keys, pending.effect) else None
 
     def _release(self, operation: Operation) -> None:
         self._deadlines.discard(operation)
@@ -419,7 +431,11 @@ class Session:
         """Answers that name nothing could be anybody's, and those who may yet get one have all been told UNKNOWN: a new
         connection makes the next answers readable again, and sends what may be repeated.
         """
-        if not self._outstanding.is_unclear or self._link is None or self._link.socket is None:
+        if (
+            not (self._outstanding.is_unclear and len(self._outstanding))
+            or self._link is None
+            or self._link.socket is None
+        ):
             return
         if not any(each.answer or (each.operation and each.operation.is_awaited) for each in self._outstanding):
             self._link.socket.abort("answers that name no request could not be told apart")
@@ -481,6 +497,8 @@ class Session:
     def _retry(self, operation: Operation, pending: Pending, answer: Answer) -> bool:
         """Prepare a new attempt of what was not executed. False: none is left."""
         wire = self._sent(pending)
+        if wire is None:
+            return False
         late = answer.retry is Retry.LATER
         pause = self._slow_down(lane_of(operation), answer) if late else 0.0
         again = wire.effect is Effect.IDEMPOTENT and operation.attempts > 1  # a repeat settles, whoever waits

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import field, frozen
 from msgspec import Struct
@@ -86,7 +86,7 @@ class Retry(StrEnum):
     LATER = "later"
 
 
-class Wire(Struct, frozen=True, kw_only=True, gc=False):
+class Wire(Struct, frozen=True, kw_only=True):
     """One message out. Only the codec looks inside the body.
 
     keys: the names that its answer may use. acknowledged: a bare receipt is its whole answer. bearer: the session puts
@@ -113,8 +113,11 @@ class Wire(Struct, frozen=True, kw_only=True, gc=False):
     def __repr__(self) -> str:
         return f"<Wire {self.via} {self.effect} {self.keys} of {len(self.body)} bytes>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("", repr(self))]  # else rich shows every field
 
-class Frame(Struct, frozen=True, kw_only=True, gc=False):
+
+class Frame(Struct, frozen=True, kw_only=True):
     """One message in. wire, status and headers (names in lower case) are set for an HTTP answer."""
 
     body: bytes
@@ -125,8 +128,11 @@ class Frame(Struct, frozen=True, kw_only=True, gc=False):
     def __repr__(self) -> str:
         return f"<Frame {self.status or 'message'} of {len(self.body)} bytes>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("", repr(self))]
 
-class Answer(Struct, frozen=True, kw_only=True, gc=False):
+
+class Answer(Struct, frozen=True, kw_only=True):
     """What a frame says of a request.
 
     keys: from most to least specific; it goes to the oldest outstanding Wire that holds the first key found. Empty:
@@ -272,7 +278,10 @@ class Codec(Protocol):
     def spec(self) -> Spec: ...
 
     def encode(self, command: Command, now: float) -> Wire:
-        """The message for a command, or CannotExpress. now: wall time in seconds."""
+        """The message for a command, or CannotExpress. now: wall time in seconds.
+
+        Of a cancel it may be asked again with the same arguments, for a repeat, and gives the same bytes then.
+        """
         ...
 
     def decode(self, frame: Frame, now: float) -> Iterable[Item]:

@@ -77,6 +77,17 @@ class WritesTwice(Bent):
         return replace(wire, effect=Effect.IDEMPOTENT)
 
 
+class Numbers(Bent):
+    """Counts what it encodes, so that a repeat would be another message."""
+
+    count = 0
+
+    def encode(self, command: Command, now: float) -> Wire:
+        Numbers.count += 1
+        wire = self._codec.encode(command, now)
+        return replace(wire, body=wire.body.replace(b"{", b'{"id":%d,' % Numbers.count, 1))
+
+
 class ShowsItsSecret(Bent):
     def encode(self, command: Command, now: float) -> Wire:
         raise CannotExpress(f"with the key {self._codec.secret_key.reveal()}")
@@ -89,6 +100,7 @@ class ShowsItsSecret(Bent):
     ("number", "wrong", "words"),
     [
         (2, TakesEveryAnswerForTheDeed, "expected REFUSED, but the report says CONFIRMED"),
+        (1, Numbers, "encode() gives other bytes for the same cancel at the same time"),
         (1, Says, "NotImplementedError: venue/codec.py, encode(): write me"),
         (23, ForgetsToSubscribe, "expected CONFIRMED, but the report says UNKNOWN"),
         (4, WritesTwice, "was written 2 times"),

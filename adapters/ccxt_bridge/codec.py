@@ -40,7 +40,7 @@ MAX_TRIES: Final = 20
 THROTTLED: Final = frozenset({418, 429})
 
 
-class Call(Wire, frozen=True, kw_only=True, eq=False, gc=True):
+class Call(Wire, frozen=True, kw_only=True, eq=False):
     """A request of a run that stands still. verb: what is asked; about: of what; made: when it was signed (wall time).
 
     follows: another request of the same command came before it, and counts as the attempt. accepted: of a look-up, whether the cancel before it was.

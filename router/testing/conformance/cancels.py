@@ -37,6 +37,10 @@ async def accepted(stage: Stage) -> None:
         for spelling in range(len(stage.bench.spellings(bystander.order_id))):
             await _spelt(stage, spelling)
         stage.untouched([bystander])
+    impure = ", ".join(stage.trace.impure)
+    require(
+        not impure, f"encode() gives other bytes for the same cancel at the same time, and a repeat asks it: {impure}"
+    )
 
 
 async def _elsewhere(stage: Stage, kind: IdKind) -> None:

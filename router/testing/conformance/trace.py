@@ -12,7 +12,7 @@ from router.errors import CannotExpress
 from router.model import Cancel, Order
 from router.redact import Redactor, Secret
 from router.report import Replace
-from router.venue import Answer, Codec, Command, Execution, Frame, Item, Key, Renewal, Snapshot, Spec, Wire
+from router.venue import Answer, Codec, Command, Execution, Frame, Item, Key, Renewal, Snapshot, Spec, Via, Wire
 
 __all__ = ["Trace", "TracedCodec"]
 
@@ -33,7 +33,8 @@ class Heard:
 class Trace:
     """lines: what happened, in order. heard: the frames that could be read. secrets: what none of them may show;
     proofs: those of one login. sent: the
-    bodies of all requests. echo: what the venue says besides, in every answer.
+    bodies of all requests. impure: cancels that were encoded differently a second time. echo: what the venue says besides,
+    in every answer.
     """
 
     lines: list[str] = field(factory=list)
@@ -41,6 +42,7 @@ class Trace:
     secrets: set[str] = field(factory=set, repr=False)
     proofs: set[str] = field(factory=set, repr=False)
     sent: list[str] = field(factory=list, repr=False)
+    impure: list[str] = field(factory=list)
     echo: str = field(default="", repr=False)
     redact: Redactor = field(factory=Redactor, repr=False)
 
@@ -75,6 +77,8 @@ class TracedCodec(Codec):
         except Exception as error:
             self._trace.note(f"the codec raised in encode({_said(command)}): {type(error).__name__}: {error}")
             raise
+        if wire.via is Via.SOCKET and isinstance(command, Cancel) and self._codec.encode(command, now) != wire:
+            self._trace.impure.append(_said(command))
         self._sent(_said(command), wire)
         return wire
 
