@@ -156,7 +156,7 @@ class Router:
         desks = self._new_desks()
         self._recoveries = [Recovery(desk, found, str(journal.path)) for desk in desks.values()]
         for name, desk in desks.items():
-            desk.inherit(self._desks[name])
+            desk.submitted.inherit(self._desks[name].submitted, desk.ledger)
         self._desks = desks
         for venue in sorted({each.venue for each in found} - set(desks)):
             log.warning(

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary, ref
+from weakref import ref
 
 from attrs import evolve
 from msgspec import structs
 
 from router.addressing import resolve
+from router.doubts import Doubts
 from router.dressing import cancel_report, submit_report
 from router.errors import CannotExpress
 from router.events import EventStreams
@@ -41,6 +42,7 @@ from router.report import (
 from router.scribe import Scribe
 from router.settling import CLIENT_KINDS, Settler, carries
 from router.sticky import Sticky
+from router.submissions import Submissions
 from router.venue import Adapter, Answer, Execution, Intent, Reading
 
 if TYPE_CHECKING:
@@ -48,20 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
-MOST_DOUBTS = 1000
 HELD_UP = "what was in doubt when the last run ended is still being asked about, and nothing new is placed before"
 GATED = "cancel_all is under way, and nothing new is placed until it ends"
-
-
-class _Submitted:
-    """What is remembered of one Order object, for as long as the strategy has it."""
-
-    def __init__(self, order: Order, among: dict[int, _Submitted]) -> None:
-        number = id(order)
-        self.order = ref(order, lambda _: among.pop(number, None))
-        self.entry: Callable[[], Entry | None] = lambda: None
-        self.address: Cancel | None = None
-        self.fate = ""
 
 
 class Desk:
@@ -89,11 +79,7 @@ class Desk:
         """Why the journal could not be read: orders of ours that earlier runs placed are then not known."""
         self.held_up: list[Operation] | None = None
         """Submits that wait until what a journal left in doubt has been asked about; None: nothing waits for that."""
-        self._cancels: dict[Cancel, Operation] = {}
-        self._forgotten: WeakValueDictionary[Cancel, Operation] = WeakValueDictionary()
-        """Cancels in doubt of which there were too many, and which only their callers may remember."""
-        self._forgets = False
-        self._submitted: dict[int, _Submitted] = {}
+        self.submitted = Submissions()
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
         self.gaps: dict[Entry, str | None] = {}
@@ -102,7 +88,7 @@ class Desk:
         self.watchers: list[Callable[[Event], None]] = []
         """Who else is told of each Event."""
         self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
-        self._doubts: dict[Operation, None] = {}
+        self._doubts = Doubts()
         self._reconsidering = False
         self._absorbed: Reading | None = None
         self.is_closed = False
@@ -146,7 +132,7 @@ class Desk:
 
     def cancel_order(self, order: Order, deadline: float | None) -> asyncio.Future[CancelReport]:
         """Cancel this very order, of which the client id may name others as well."""
-        known = self._submitted.get(id(order))
+        known = self.submitted.of(order)
         if known is None:
             return self.cancel(self._by_client_id(order), deadline)
         entry = known.entry()
@@ -166,7 +152,7 @@ class Desk:
         return self._refuse(Operation(request, request, self), self._due(deadline), text)
 
     def _cancel_placed(self, command: Cancel, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
-        running, entry = self._running(command), self.ledger.find(command.id)
+        running, entry = self._doubts.under(command), self.ledger.find(command.id)
         if entry is not None:
             entry.cancels += 1
         if running is not None and running.is_awaited and running.phase is not Phase.DONE:
@@ -176,25 +162,13 @@ class Desk:
         self._start_beside(running, operation, command)
         return future
 
-    def _running(self, command: Cancel) -> Operation | None:
-        """The cancel of this address that is under way, or in doubt."""
-        return self._cancels.get(command) or (self._forgotten.get(command) if self._forgets else None)
-
     def _start(self, operation: Operation, command: Cancel) -> None:
         """Send a cancel that was held."""
-        self._start_beside(self._running(command), operation, command)
+        self._start_beside(self._doubts.under(command), operation, command)
 
     def _start_beside(self, running: Operation | None, operation: Operation, command: Cancel) -> None:
         """Send a cancel; the one that is under way under its address may be executed instead."""
-        if operation.command is not command:
-            self._drop(operation)
-            operation.command = command
-        if running is not None and running is not operation and running.phase is not Phase.DONE:
-            operation.beside = running.beside
-            if running.attempts:
-                running.repeated = operation.repeated = True
-                operation.beside, running.beside = running, None  # one that is in doubt is enough to know
-        self._cancels[command] = operation
+        self._doubts.begin(operation, command, running)
         self._mark(command, asked=True)
         if command.kind in CLIENT_KINDS:
             known = (entry.state.order_id for entry in self._live(command))
@@ -270,7 +244,7 @@ class Desk:
 
     def address(self, order: Order) -> Cancel:
         """The Cancel that names an order submitted here: by the venue's id when known, else by client id."""
-        known = self._submitted.get(id(order))
+        known = self.submitted.of(order)
         entry = None if known is None else known.entry()
         if entry is not None and entry.state.order_id is not None:
             return entry.state.to_cancel()
@@ -293,7 +267,7 @@ class Desk:
         """Start a submit."""
         operation = Operation(order, order, self)
         due = self._due(deadline)
-        known = self._submitted[id(order)] = _Submitted(order, self._submitted)
+        known = self.submitted.new(order)
         known.fate = GATED
         if order.type not in self.adapter.spec.order_types:
             known.fate = self._unplaceable(order)
@@ -349,48 +323,29 @@ class Desk:
     def resume_submit(self, operation: Operation, entry: Entry) -> Operation:
         """A submit that may have been executed: its order is in the ledger."""
         assert isinstance(operation.command, Order)  # noqa: S101 - see the name
-        known = self._submitted[id(operation.command)] = _Submitted(operation.command, self._submitted)
+        known = self.submitted.new(operation.command)
         known.entry = ref(entry)
         operation.subject = entry
         self._placing[entry] = operation
-        self._doubts[operation] = None
+        self._doubts.resume(operation)
         return operation
 
     def resume_replace(self, operation: Operation, entry: Entry) -> Operation:
         """A replace that may have been executed."""
         operation.subject = self._replacing[operation] = entry
-        self._doubts[operation] = None
+        self._doubts.resume(operation)
         return operation
 
     def resume_cancel(self, operation: Operation) -> None:
         """A cancel that may have been executed."""
         assert isinstance(operation.command, Cancel)  # noqa: S101 - see the name
-        self._cancels[operation.command] = operation
+        self._doubts.resume(operation)
         self._mark(operation.command, asked=True)
-        self._doubts[operation] = None
 
     def resume_held(self, operation: Operation, entry: Entry) -> None:
         """A cancel that waited for its order's id."""
         operation.subject = entry
         self._sticky.hold(operation, entry)
-
-    def inherit(self, old: Desk) -> None:
-        """The Router was opened again: what the strategy's Order objects stand for is what they stood for."""
-        for known in old.orders():
-            order, entry = known.order(), known.entry()
-            if order is None:
-                continue
-            mine = self._submitted[id(order)] = _Submitted(order, self._submitted)
-            mine.fate, mine.address = known.fate, known.address
-            if entry is not None:
-                same = [each for each in self.ledger.named(order.client_order_id) if each.op and each.op == entry.op]
-                mine.entry = ref(same[0]) if same else mine.entry
-                mine.address = entry.state.to_cancel() if entry.state.order_id is not None else None
-                mine.fate = "it is over, as far as the journal knows"
-
-    def orders(self) -> list[_Submitted]:
-        """What is remembered of the Order objects that the strategy still has."""
-        return list(self._submitted.values())
 
     # -- cancel_all's gate
 
@@ -442,7 +397,7 @@ class Desk:
 
     def is_cancelling(self, entry: Entry) -> bool:
         """Whether a cancel of this order by its id is under way."""
-        running = None if entry.state.order_id is None else self._running(self._resolved(entry))
+        running = None if entry.state.order_id is None else self._doubts.under(self._resolved(entry))
         return running is not None and running.phase is not Phase.DONE
 
     def _resolved(self, entry: Entry) -> Cancel:
@@ -556,7 +511,7 @@ class Desk:
             return
         if self._streams.held or self.watchers or self.keeps_intents:
             self._publish(change, now)
-        if self._doubts or self._sticky.held:
+        if self._doubts.held or self._sticky.held:
             self._reconsider_soon()
 
     def _publish(self, change: Change, now: float) -> None:
@@ -608,22 +563,21 @@ class Desk:
         self._absorbed = reading
 
     def _news(self, reading: Reading) -> News:
-        asked = {cancel.id for cancel in (*self._cancels, *self._forgotten)}
-        return News(self.ledger, reading, asked)
+        return News(self.ledger, reading, self._doubts.ids())
 
     def _reconsider_soon(self) -> None:
         """After the frame's own answers have been given."""
-        if (self._doubts or self._sticky.held) and not self._reconsidering:
+        if (self._doubts.held or self._sticky.held) and not self._reconsidering:
             self._reconsidering = True
             asyncio.get_running_loop().call_soon(self._reconsider)
 
     def _reconsider(self) -> None:
         """An event may have settled what was in doubt, or named what a cancel waits for."""
         self._reconsidering = False
-        for operation in list(self._doubts):
+        for operation in self._doubts:
             self._settler.by_ledger(operation)
             if operation.phase is Phase.DONE:
-                self._doubts.pop(operation, None)
+                self._doubts.discard(operation)
         self._sticky.review()
 
     # -- Owner: what the callers hear
@@ -635,44 +589,12 @@ class Desk:
         return self.scribe.may_tell(operation)
 
     def doubted(self, operation: Operation) -> None:
-        """Remember what is in doubt, whoever has its report; the oldest go when there are too many."""
-        self._doubts[operation] = None
-        while len(self._doubts) > MOST_DOUBTS:
-            oldest = next(iter(self._doubts))
-            del self._doubts[oldest]
-            if isinstance(oldest.command, Cancel) and oldest.phase is not Phase.DONE:
-                self._drop(oldest)
-                if oldest.command not in self._cancels:
-                    self._remember(oldest.command, oldest)
-
-    def _drop(self, operation: Operation) -> None:
-        """A cancel is not under way any more, or not by this address: what it was sent beside may still be in doubt."""
-        command = operation.command
-        if not isinstance(command, Cancel):
-            return
-        running = self._cancels.pop(command, operation)
-        if running is not operation:
-            self._cancels[command] = running
-        elif operation.beside is not None:
-            self._restore(command, operation)
-
-    def _restore(self, command: Cancel, operation: Operation) -> None:
-        other, operation.beside = operation.beside, None
-        if other is not None and other.phase is not Phase.DONE:
-            self._remember(command, other)
-
-    def _remember(self, command: Cancel, operation: Operation) -> None:
-        """It is under way, or in doubt; what is in doubt beyond the bound is remembered while anybody else does."""
-        if operation in self._doubts or operation.is_awaited:
-            self._cancels[command] = operation
-        else:
-            self._forgotten[command], self._forgets = operation, True
+        self._doubts.add(operation)
 
     def closed(self, operation: Operation, reply: Reply) -> None:
-        if self._doubts:
-            self._doubts.pop(operation, None)
+        self._doubts.discard(operation)
         if isinstance(operation.command, Cancel):
-            self._drop(operation)
+            self._doubts.drop(operation)
             if reply.outcome is not Outcome.CONFIRMED:
                 self._mark(operation.command, asked=False)
         else:
@@ -692,7 +614,7 @@ class Desk:
             self.ledger.forget(entry)
         elif reply.outcome is Outcome.REFUSED:
             self.ledger.end(entry, OrdStatus.REJECTED, time.time())
-        known = self._submitted.get(id(entry.order))
+        known = self.submitted.of(entry.order)
         if known is not None:
             known.fate = reply.text
             known.address = entry.state.to_cancel() if reply.outcome is Outcome.CONFIRMED else None

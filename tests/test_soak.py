@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from adapters.qfex.codec import QfexCodec
 from router import Outcome
-from router.desk import MOST_DOUBTS
+from router.doubts import MOST_DOUBTS
 from router.masscancel import MassCancel
 from router.operation import Operation, Reply
 from router.report import CxlRejReason

@@ -423,7 +423,7 @@ async def test_a_cancel_of_a_set_does_not_join_one_that_is_answered_and_not_told
                 while open_ids(qfex_sim):
                     await stranger.open_orders("qfex")
             async with asyncio.timeout(3):
-                while not all(each.phase == "done" for each in router._desks["qfex"]._cancels.values()):
+                while not all(each.phase == "done" for each in router._desks["qfex"]._doubts.cancels.values()):
                     await stranger.open_orders("qfex")
             await stranger.submit(limit(client_order_id="x"))
         second = await router.cancel(same, deadline=1)

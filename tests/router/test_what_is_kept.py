@@ -12,7 +12,7 @@ from adapters.b2trader.simulator import B2TraderSimulator
 from adapters.ccxt_bridge import Ccxt
 from adapters.ccxt_bridge.calling import Run
 from adapters.ccxt_bridge.simulator import CcxtSimulator
-from router import Cancel, CancelReport, IdKind, Order, Outcome, Router, desk
+from router import Cancel, CancelReport, IdKind, Order, Outcome, Router, doubts
 from router.pacing import Lane
 from router.redact import Sealed, redact
 from router.testing import Fault
@@ -87,7 +87,7 @@ async def test_a_cancel_that_never_left_does_not_hide_the_one_in_doubt_before_it
 
 
 async def test_cancels_whose_callers_went_away_are_forgotten_beyond_the_bound(venue, toy_session, monkeypatch):
-    monkeypatch.setattr(desk, "MOST_DOUBTS", 10)
+    monkeypatch.setattr(doubts, "MOST_DOUBTS", 10)
     async with Router({"toy": toy_session()}) as router:
         kept = router._desks["toy"]
         asked = [asyncio.ensure_future(router.cancel("toy", f"x{number}", deadline=0.3)) for number in range(60)]
@@ -96,7 +96,7 @@ async def test_cancels_whose_callers_went_away_are_forgotten_beyond_the_bound(ve
             each.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
         await until(lambda: not len(kept.adapter._deadlines))
-        assert len(kept._cancels) == len(kept._doubts) == 10
+        assert len(kept._doubts.cancels) == len(kept._doubts) == 10
         assert router.health()["toy"].unknown == 10
 
 
@@ -105,8 +105,8 @@ async def test_a_cancel_in_doubt_many_times_over_keeps_one_before_it(venue, toy_
         alive = weakref.WeakSet()
         for _ in range(5):
             assert (await router.cancel("toy", "a", deadline=0.05)).outcome is Outcome.UNKNOWN
-            alive.add(router._desks["toy"]._cancels[Cancel("toy", "a", IdKind.ORDER)])
-        last = router._desks["toy"]._cancels[Cancel("toy", "a", IdKind.ORDER)]
+            alive.add(router._desks["toy"]._doubts.cancels[Cancel("toy", "a", IdKind.ORDER)])
+        last = router._desks["toy"]._doubts.cancels[Cancel("toy", "a", IdKind.ORDER)]
         assert last.repeated
         assert last.beside is not None
         assert last.beside.beside is None

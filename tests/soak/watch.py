@@ -77,7 +77,7 @@ def tables(router_, venue):
         "replacing": len(desk._replacing),
         "gates": len(desk._gates),
         "held": len(desk._sticky.held),
-        "cancels": sum(each not in desk._doubts for each in desk._cancels.values()),
+        "cancels": sum(each not in desk._doubts for each in desk._doubts.cancels.values()),
         "settling": len(settler._completing) + len(settler._searching) + len(settler._looking),
     }
 
