@@ -71,6 +71,7 @@ class Link:
         self._name, self._codec, self._redact, self._user = name, codec, redact, user
         self.loop = asyncio.get_running_loop()
         self.state, self.since = SessionState.CONNECTING, datetime.now(UTC)
+        self.is_ready = self.is_fatal = self._is_logged_in = False  # what the state says, for those who ask each time
         self.last_error = ""
         self.socket: WebSocket | None = None
         self.http: Http | None = None
@@ -82,8 +83,7 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether requests can be answered."""
-        up = self.state is SessionState.READY or self.state is SessionState.SYNCING
-        return up and (self.socket is None or self.socket.is_open)
+        return self._is_logged_in and (self.socket is None or self.socket.is_open)
 
     @property
     def is_gone(self) -> bool:
@@ -139,6 +139,8 @@ class Link:
     def _become(self, state: SessionState) -> None:
         if state is not self.state:
             self.state, self.since = state, datetime.now(UTC)
+            self.is_ready, self.is_fatal = state is SessionState.READY, state is SessionState.FATAL
+            self._is_logged_in = state in {SessionState.READY, SessionState.SYNCING}
             log.info("%s: %s", self._name, state)
 
     # -- connecting
@@ -152,6 +154,7 @@ class Link:
                     self._redact.learn(Secret(secret))
                 await self.greet(wire)
             await self._user.logged_in()
+            self._require_a_connection()
         except (VenueError, TransportError, Garbled) as error:
             failure = self._failure(error)
             self.last_error = failure.text
@@ -191,6 +194,11 @@ class Link:
             kind = VenueUnreachable if answer.retry is Retry.LATER else LoginRefused
             raise kind(self._name, f"login refused: {said}{_clock(self.socket.headers if self.socket else {})}")
 
+    def _require_a_connection(self) -> None:
+        """The socket may be gone by now, which _lost() doesn't tell before the login is over."""
+        if self.socket is not None and not self.socket.is_open:
+            raise TransportError("the connection was lost during the login", sent=False)
+
     def _failure(self, error: Exception) -> VenueError:
         """The same as a VenueError, without a secret in it."""
         if isinstance(error, VenueError):
@@ -204,7 +212,7 @@ class Link:
     def _lost(self, why: str) -> None:
         why = self._redact(why)
         self._user.lost(why)
-        if self.state in {SessionState.READY, SessionState.SYNCING}:
+        if self._is_logged_in:
             self.last_error = why
             log.warning("%s: connection lost: %s", self._name, self.last_error)
             self._become(SessionState.BACKING_OFF)

@@ -84,7 +84,8 @@ class Reader:
         self._held = b""  # of a frame that the core knows nothing of
         self._header = b""  # of a frame, or the last bytes of the handshake, that the core has
         self._rest = 0  # bytes of a frame that the core still has to get
-        self._parts: list[bytes] = []
+        self._begun = bytearray()  # of a message whose last fragment has not come
+        self._is_begun = False  # its first one may be empty
 
     def receive(self, received: bytes | memoryview) -> None:
         """Read what came."""
@@ -127,7 +128,7 @@ class Reader:
             stop = self._end_of_frame(data, at)
         self._core.receive_data(data[at:stop])
         self._heed()
-        is_between = not (self._rest or self._header or self._parts)
+        is_between = not (self._rest or self._header or self._is_begun)
         self._is_plain = is_between and self._core.state is State.OPEN
         return stop
 
@@ -168,10 +169,13 @@ class Reader:
                 self._gather(bytes(event.data), fin=event.fin)
 
     def _gather(self, part: bytes, *, fin: bool) -> None:
-        self._parts.append(part)
+        if fin and not self._is_begun:
+            self._on_message(part)
+            return
+        self._begun += part
+        self._is_begun = not fin
         if fin:
-            message = part if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts.clear()
+            message, self._begun = bytes(self._begun), bytearray()
             self._on_message(message)
 
 

@@ -16,6 +16,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from router.errors import TransportError
 from router.redact import redact
+from router.transport.wording import said
 
 __all__ = ["HandshakeRefused", "core_for", "headers_of", "parsed", "refusal"]
 
@@ -55,5 +56,5 @@ def refusal(core: ClientProtocol, response: Response) -> TransportError | None:
     if isinstance(error, InvalidStatus):
         return HandshakeRefused(response.status_code, headers_of(response))
     if error is not None:
-        return TransportError(f"the WebSocket handshake failed: {redact(str(error))}", sent=False)
+        return TransportError(f"the WebSocket handshake failed: {said(error)}", sent=False)
     return None

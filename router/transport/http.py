@@ -6,26 +6,29 @@ It doesn't tell when the first byte leaves either, and costs twice as much.
 
 1. `connected` is called when a connection is there, and directly before the first byte is written to it.
 2. A connection on which an answer is still owed is closed, never used again.
-3. The deadlines of all requests that run are looked at together, some twenty times per time-out: none has a timer.
+3. The deadlines of all requests that run are looked at together, some twenty times per time-out: none has a timer. A look
+   that was itself late is repeated: while our own loop stood still, answers came that nobody has read.
+4. An answer of no length ends with its connection. It is one only if the server ended that, and in order.
+5. With a base URL a request names a path there, which can lead nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientRequest
+from aiohttp import ClientRequest, ServerDisconnectedError
 from aiohttp.hdrs import ACCEPT_ENCODING
-from aiohttp.http import StreamWriter
+from aiohttp.http import HttpProcessingError, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict
-from yarl import URL
 
 from router.errors import TransportError
-from router.redact import redact
 from router.transport.pool import Pool
-from router.transport.route import Route
+from router.transport.route import TARGET, Route, parsed
+from router.transport.wording import said
 from router.venue import Frame, Wire
 
 if TYPE_CHECKING:
@@ -38,11 +41,10 @@ __all__ = ["Http"]
 CONNECT_TIMEOUT = 10.0
 SWEEPS = 20  # per time-out
 LONGEST_SWEEP = 1.0
+STALL, GRAIN = 0.05, 0.005  # seconds: a look this late is our own loop's doing, and is repeated so much later
 SWITCHING = 101
-SCHEMES = {"http", "https"}
 BODILESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 ENCODINGS = ClientRequest.DEFAULT_HEADERS[ACCEPT_ENCODING]
-_TARGET = re.compile(r'/[!"$-~]*')  # visible ASCII, and no fragment
 
 
 class Http:
@@ -75,10 +77,11 @@ class Http:
     async def close(self) -> None:
         pool, self._pool, self._home = self._pool, None, None
         self._routes.clear()
-        for protocol in self._deadlines:
+        owed, self._deadlines = self._deadlines, {}
+        for protocol in owed:
             if protocol.transport is not None:
                 protocol.transport.abort()
-        for _ in range(3 if self._deadlines else 0):  # closing by itself would not wake who is reading a body
+        for _ in range(3 if owed else 0):  # closing by itself would not wake who is reading a body
             await asyncio.sleep(0)
         if pool is not None:
             await pool.close()
@@ -101,6 +104,8 @@ class Http:
             raise TransportError("the client is closed", sent=False)
         deadline = self._loop.time() + self._timeout
         route, target = self._aim(wire.path)
+        if not (wire.method.isascii() and wire.method.isalpha()):
+            raise TransportError("the method of a request is not made of letters", sent=False)
         connection = await self._connect(pool, route, fresh=fresh)
         protocol = connection.protocol
         assert protocol is not None  # noqa: S101 - it is open
@@ -112,17 +117,15 @@ class Http:
             pool.give(connection, route, self._loop.time(), keep=not fresh)
             raise _failure(error, sent=False) from None
         try:
-            protocol.set_response_params(skip_payload=wire.method == "HEAD", read_until_eof=True)
             self._watch(protocol, deadline)
+            protocol.set_response_params(skip_payload=wire.method == "HEAD", read_until_eof=True)
             await writer.write_eof(wire.body)
             frame = await self._answer(protocol, wire)
         except BaseException as error:  # noqa: BLE001 - raised again
             pool.drop(connection)
-            raise (self._overdue(protocol, error) or _failure(error, sent=True)) from None
-        overdue = self._overdue(protocol)
-        pool.give(connection, route, self._loop.time(), keep=not (fresh or overdue))
-        if overdue is not None:
-            raise overdue
+            raise self._why(protocol, error) from None
+        self._deadlines.pop(protocol, None)
+        pool.give(connection, route, self._loop.time(), keep=not fresh)
         return frame
 
     async def _connect(self, pool: Pool, route: Route, *, fresh: bool) -> Connection:
@@ -140,7 +143,10 @@ class Http:
         while 100 <= message.code < 200 and message.code != SWITCHING:
             message, payload = await protocol.read()
         names = {name.lower(): value for name, value in message.headers.items()}
-        return Frame(body=await self._body(payload), wire=wire, status=message.code, headers=names)
+        body = await self._body(payload)
+        if payload is not EMPTY_PAYLOAD and not (message.chunked or "content-length" in names):
+            self._require_an_end(protocol)
+        return Frame(body=body, wire=wire, status=message.code, headers=names)
 
     async def _body(self, payload: StreamReader) -> bytes:
         parts: list[bytes] = []
@@ -151,6 +157,12 @@ class Http:
             if size > self._max_body:
                 raise TransportError(f"the answer is longer than {self._max_body} bytes", sent=True)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _require_an_end(self, protocol: ResponseHandler) -> None:
+        """Of an answer that had no length: the end of its connection, if that was neither ours nor a break (rule 4)."""
+        error = protocol.exception()
+        if protocol not in self._deadlines or not (error is None or isinstance(error, ServerDisconnectedError)):
+            raise TransportError("the answer was cut off", sent=True)
 
     async def _probe(self, pool: Pool) -> None:
         """Reach the host once, TLS included, and keep the connection for the first request."""
@@ -165,13 +177,15 @@ class Http:
 
     def _aim(self, path: str) -> tuple[Route, str]:
         """The way to a path, and what the first line of the request says of it."""
-        if self._home is not None and _TARGET.fullmatch(path):
-            route, prefix = self._home
-            return route, prefix + path
-        return self._way(self._base + path)
+        if self._home is None:
+            return self._way(path)
+        if not TARGET.fullmatch(path):
+            raise TransportError("a request names no path of visible ASCII characters", sent=False)
+        route, prefix = self._home
+        return route, prefix + path
 
     def _way(self, text: str) -> tuple[Route, str]:
-        url = _url(text)
+        url = parsed(text)
         origin = str(url.origin())
         route = self._routes.get(origin)
         if route is None:
@@ -185,19 +199,23 @@ class Http:
         if self._sweeper is None:
             self._sweep_later()
 
-    def _overdue(self, protocol: ResponseHandler, error: BaseException | None = None) -> TransportError | None:
-        """The request has ended, by this error: what to say of it if it had run out of time."""
-        ended = self._deadlines.pop(protocol, None) is None
-        if ended and (error is None or isinstance(error, Exception)):
-            return TransportError("no answer within the time-out of the request", sent=True)
-        return None
+    def _why(self, protocol: ResponseHandler, error: BaseException) -> BaseException:
+        """What to say of a request that this error ended. If we hung up, it is of our making."""
+        if self._deadlines.pop(protocol, None) is not None or not isinstance(error, Exception):
+            return _failure(error, sent=True)
+        closed = "the client was closed" if self._pool is None else "no answer within the time-out of the request"
+        return TransportError(closed, sent=True)
 
     def _sweep_later(self) -> None:
-        self._sweeper = self._loop.call_later(min(self._timeout / SWEEPS, LONGEST_SWEEP), self._sweep)
+        due = self._loop.time() + min(self._timeout / SWEEPS, LONGEST_SWEEP)
+        self._sweeper = self._loop.call_at(due, self._sweep, due)
 
-    def _sweep(self) -> None:
+    def _sweep(self, due: float) -> None:
         """Hang up on those that have run out of time: it wakes who waits for them."""
         now = self._loop.time()
+        if now - due > STALL:
+            self._sweeper = self._loop.call_at(now + GRAIN, self._sweep, math.inf)  # and not again after that
+            return
         self._sweeper = None
         for protocol in [each for each, deadline in self._deadlines.items() if deadline <= now]:
             del self._deadlines[protocol]
@@ -206,17 +224,6 @@ class Http:
         idle = self._pool is not None and self._pool.prune(now)
         if idle or self._deadlines:
             self._sweep_later()
-
-
-def _url(text: str) -> URL:
-    try:
-        url = URL(text, encoded=True)
-        usable = url.scheme in SCHEMES and bool(url.host) and url.port is not None
-    except ValueError:
-        usable = False
-    if not (usable and _TARGET.fullmatch(url.raw_path_qs)):
-        raise TransportError("a request names no http:// or https:// URL of visible ASCII characters", sent=False)
-    return url
 
 
 def _head(route: Route, wire: Wire, headers: dict[str, str], *, fresh: bool) -> CIMultiDict[str]:
@@ -238,4 +245,7 @@ def _failure(error: BaseException, *, sent: bool) -> BaseException:
     """The same as a TransportError, without a secret in it; but a cancelled task is one."""
     if isinstance(error, TransportError) or not isinstance(error, Exception):
         return error
-    return TransportError(redact(str(error)) or type(error).__name__, sent=sent)
+    if isinstance(error, ServerDisconnectedError | HttpProcessingError):  # they carry what came, cookies and all
+        hung_up = isinstance(error, ServerDisconnectedError)
+        return TransportError("the server hung up" if hung_up else "the answer is not HTTP", sent=sent)
+    return TransportError(said(error), sent=sent)

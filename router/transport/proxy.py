@@ -20,7 +20,7 @@ from websockets.proxy import get_proxy, parse_proxy
 from websockets.uri import WebSocketURI
 
 from router.errors import TransportError
-from router.redact import redact
+from router.transport.wording import said
 
 if TYPE_CHECKING:
     from websockets.proxy import Proxy
@@ -95,11 +95,12 @@ class _Tunnel(asyncio.Protocol):
             self.opened.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(f"hung up{f': {exc}' if exc else ''}")
+        self._fail(f"hung up{f': {said(exc)}' if exc else ''}")
 
     def _fail(self, what: str) -> None:
         if not self.opened.done():
             self.opened.set_exception(TransportError(f"{self._place} {what}", sent=False))
+            self.opened.exception()  # whoever dialled may have given up meanwhile
 
 
 async def _through_http(
@@ -116,7 +117,7 @@ async def _through_http(
             server_hostname=proxy.host if secure else None,
         )
     except OSError as error:
-        raise TransportError(f"cannot connect to {place}: {_said(error)}", sent=False) from None
+        raise TransportError(f"cannot connect to {place}: {said(error)}", sent=False) from None
     try:
         await tunnel.opened
         await _hand_over(tunnel.transport, uri, protocol, context)
@@ -153,10 +154,6 @@ def _place(proxy: Proxy) -> str:
     return f"the proxy {build_host(proxy.host, proxy.port, secure=False, always_include_port=True)}"
 
 
-def _said(error: BaseException) -> str:
-    return redact(str(error)) or type(error).__name__
-
-
 # -- SOCKS
 
 
@@ -177,5 +174,5 @@ async def _through_socks(proxy: Proxy, uri: WebSocketURI) -> socket.socket:
     except (TimeoutError, asyncio.CancelledError):
         raise
     except Exception as error:  # noqa: BLE001 - it has several families of them
-        said = _said(error)
-    raise TransportError(f"{place} did not connect: {said}", sent=False)
+        why = said(error)
+    raise TransportError(f"{place} did not connect: {why}", sent=False)

@@ -1,13 +1,15 @@
 """The way to one origin over HTTP: its address, the proxy that the environment names, and what every request there carries.
 
 The proxy is looked up once, when the route is made: http_proxy, https_proxy, all_proxy and no_proxy, in lower or upper case,
-as urllib reads them. aiohttp's own `trust_env` is never used, because it takes passwords from ~/.netrc as well. The user and
+as urllib reads them. There is no way through a SOCKS proxy here, and none around it: where nothing but socks_proxy is named,
+which the WebSocket transport uses, or all_proxy is SOCKS, requests are refused. aiohttp's own `trust_env` is never used, because it takes passwords from ~/.netrc as well. The user and
 password of a proxy go to that proxy and nowhere else, no error and no repr included.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -16,9 +18,22 @@ from yarl import URL
 
 from router.errors import TransportError
 
-__all__ = ["Route", "proxy_for"]
+__all__ = ["TARGET", "Route", "parsed", "proxy_for"]
 
-PROXY_SCHEMES = {"http", "https"}
+SCHEMES = {"http", "https"}
+TARGET = re.compile(r'/[!"$-~]*')  # visible ASCII, and no fragment
+
+
+def parsed(text: str) -> URL:
+    """Raises TransportError for what is no usable URL of HTTP."""
+    try:
+        url = URL(text, encoded=True)
+        usable = url.scheme in SCHEMES and bool(url.host) and url.port is not None and "#" not in text
+    except ValueError:
+        usable = False
+    if not (usable and TARGET.fullmatch(url.raw_path_qs)):
+        raise TransportError("a request names no http:// or https:// URL of visible ASCII characters", sent=False)
+    return url
 
 
 class Route:
@@ -51,11 +66,16 @@ def proxy_for(url: URL) -> tuple[URL | None, str]:
         return None, ""
     proxies = getproxies()
     named = proxies.get(url.scheme) or proxies.get("all")
+    if not named and proxies.get("socks"):
+        raise TransportError(
+            f"the environment names only a SOCKS proxy for {url.scheme}://, and requests cannot go through it",
+            sent=False,
+        )
     if not named:
         return None, ""
     try:
         proxy = URL(named if "://" in named else f"http://{named}")
-        usable = proxy.scheme in PROXY_SCHEMES and bool(proxy.host)
+        usable = proxy.scheme in SCHEMES and bool(proxy.host)
         password = aiohttp.encode_basic_auth(proxy.user or "", proxy.password or "") if proxy.user else ""
     except ValueError:
         usable = False

@@ -10,7 +10,8 @@ Rules:
 5. While the peer reads too slowly (is_full), no ping of ours and no more than one pong waits for it.
 6. What ends a connection: the peer, a broken protocol, our close(), or a ping that nothing has answered within HEARTBEAT_GRACE;
    while our own loop stood still, nothing could be heard, so a late look at the answer is followed by another one. Where the
-   system has TCP_USER_TIMEOUT, data that the peer does not acknowledge end it as well.
+   system has TCP_USER_TIMEOUT, data that the peer does not acknowledge end it as well. While it is full, no ping asks: then
+   the peer must have read some of what waits.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from router.errors import TransportError
-from router.redact import redact
 from router.transport.framing import Reader, masked
 from router.transport.handshake import HandshakeRefused, core_for, headers_of, parsed, refusal
+from router.transport.wording import said
 from router.transport.writing import Writer
 
 __all__ = ["HandshakeRefused", "WebSocket"]
@@ -71,6 +72,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._is_shaken = False
         self._takes = False  # the core is OPEN, and nobody has said otherwise
         self._heard = False
+        self._unread = 0  # bytes that wait for the peer, at the last look at a connection that was full
         self._why = ""
         self.headers: Mapping[str, str] = {}
         """The handshake's response headers, names in lower case."""
@@ -91,7 +93,7 @@ class WebSocket(asyncio.BufferedProtocol):
             raise TransportError(f"no WebSocket handshake within {timeout:g} s", sent=False) from None
         except OSError as error:
             self._give_up("the connection attempt failed")
-            raise TransportError(f"cannot connect to {uri.host}:{uri.port}: {_said(error)}", sent=False) from error
+            raise TransportError(f"cannot connect to {uri.host}:{uri.port}: {said(error)}", sent=False) from error
         except BaseException:
             self._give_up("the connection attempt was given up")
             raise
@@ -113,6 +115,7 @@ class WebSocket(asyncio.BufferedProtocol):
         await proxy.dial(uri, self, ssl.create_default_context() if uri.secure else None)
 
     def _give_up(self, why: str) -> None:
+        self._is_shaken = False  # whoever opens it is told, and on_lost is not
         self._opened.cancel()
         self.abort(why)
 
@@ -122,6 +125,7 @@ class WebSocket(asyncio.BufferedProtocol):
             return
         if self._core.state is State.OPEN:
             self._core.send_close(1000)
+            self._closer = self._loop.call_later(CLOSE_TIMEOUT, self.abort, "closed by us")
             self._flush()
         await asyncio.wait([self._closed], timeout=CLOSE_TIMEOUT)
         self.abort("closed by us")
@@ -203,10 +207,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._transport = None
         self._reader.end()
         why = self._why or self._reason(exc)
-        if not self._opened.done():
-            self._opened.set_exception(
-                TransportError(f"the connection was closed during the handshake: {why}", sent=False)
-            )
+        self._refuse(TransportError(f"the connection was closed during the handshake: {why}", sent=False))
         if not self._closed.done():
             self._closed.set_result(None)
             if self._is_shaken:
@@ -223,9 +224,13 @@ class WebSocket(asyncio.BufferedProtocol):
             self._beat()
 
     def _fail(self, error: TransportError) -> None:
+        self._refuse(error)
+        self.abort(str(error))
+
+    def _refuse(self, error: TransportError) -> None:
         if not self._opened.done():
             self._opened.set_exception(error)
-        self.abort(str(error))
+            self._opened.exception()  # whoever opens it may have given up meanwhile
 
     # -- keep-alive
 
@@ -234,6 +239,7 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._core.state is not State.OPEN:
             return
         self._heard = False
+        self._unread = self._filling()
         if not self._writer.is_full:
             self._core.send_ping(b"")
             self._flush()
@@ -242,21 +248,21 @@ class WebSocket(asyncio.BufferedProtocol):
     def _look_in(self, seconds: float, look: Callable[[float], None]) -> None:
         self._timer = self._loop.call_later(seconds, look, self._loop.time() + seconds)
 
+    def _filling(self) -> int:
+        return self._writer.unread() if self._writer.is_full else 0
+
     def _listen(self, due: float) -> None:
-        if self._heard:
+        before, self._unread = self._unread, self._filling()
+        if self._heard or self._unread < before:
             rest = max(0.0, self._heartbeat - HEARTBEAT_GRACE)
             self._timer = self._loop.call_later(rest, self._beat)
-        elif self._loop.time() - due > STALL:
+        elif self._loop.time() - due > STALL or self._unread > before == 0:  # it takes two looks to see somebody read
             self._look_in(HEARTBEAT_GRACE, self._listen)
         else:
             self.abort("the server did not answer a ping")
 
     def _reason(self, exc: Exception | None) -> str:
         if exc is not None:
-            return _said(exc)
+            return said(exc)
         code = self._core.close_code
         return "the server hung up" if code in {None, 1006} else f"the server closed the connection with code {code}"
-
-
-def _said(error: BaseException) -> str:
-    return redact(str(error)) or type(error).__name__

@@ -7,8 +7,17 @@ system call costs more than all else that is done to a frame.
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from websockets.frames import Opcode
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # not every system has them
+    HAS_TERMIOS = False
+else:
+    HAS_TERMIOS = True
 
 __all__ = ["Writer"]
 
@@ -51,6 +60,14 @@ class Writer:
         elif self._transport.can_write_eof():
             self._write_joined()
             self._transport.write_eof()
+
+    def unread(self) -> int:
+        """Bytes that the peer's system has not taken; where ours doesn't tell, those that ours has not."""
+        ours = self._transport.get_write_buffer_size() + len(self._joined)
+        if not HAS_TERMIOS:
+            return ours
+        sock = self._transport.get_extra_info("socket")
+        return ours + int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def drain(self) -> None:
         """There is room again."""

@@ -3,8 +3,12 @@
 import asyncio
 import gzip
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
+import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,9 +18,11 @@ from router.errors import TransportError
 from router.transport import pool
 from router.transport.http import Http
 from router.transport.route import proxy_for
+from router.transport.wording import said
 from router.venue import Effect, Via, Wire
 
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "socks_proxy", "no_proxy")
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a RST
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -61,6 +67,7 @@ def length(head):
 async def running(context=None):
     server = Server()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
+    server.listener = listener
     server.port = listener.sockets[0].getsockname()[1]
     server.url = f"http://127.0.0.1:{server.port}"
     try:
@@ -143,17 +150,37 @@ async def test_a_body_goes_along_with_its_length_and_no_content_type_of_ours(ser
 async def test_the_path_of_the_base_url_comes_first(server):
     async with client(server.url + "/api/") as http:
         await ask(http, "GET", "/v1/x")
-        await ask(http, "GET", "?y=1")
-    assert [head.split(" ")[1] for head in server.heads] == ["/api/v1/x", "/api?y=1"]
+        await ask(http, "GET", "/?y=1")
+    assert [head.split(" ")[1] for head in server.heads] == ["/api/v1/x", "/api/?y=1"]
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a\r\nX: y", "/ä", "/\x00"])
+@pytest.mark.parametrize(
+    "path", ["/a b", "/a\r\nX: y", "/ä", "/\x00", "/a#b", "", "a", "?a=b", "@127.0.0.1:1/a", ".evil.example/a", ":1/a"]
+)
 async def test_a_path_that_would_break_the_request_is_not_sent(server, http, path):
     calls = []
     with pytest.raises(TransportError) as caught:
         await ask(http, "GET", path, connected=lambda: calls.append(1))
     assert not caught.value.sent
     assert (calls, server.heads) == ([], [])
+
+
+@pytest.mark.parametrize("method", ["GE T", "GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "GET\n", "ÄT", ""])
+async def test_a_method_that_would_break_the_request_is_not_sent(server, http, method):
+    with pytest.raises(TransportError, match="letters") as caught:
+        await ask(http, method)
+    assert not caught.value.sent
+    assert (server.heads, server.connections) == ([], 0)
+
+
+async def test_without_a_base_url_a_request_names_the_whole_and_no_fragment(server):
+    async with client("") as http:
+        assert (await ask(http, "GET", server.url + "/a?b=c")).body == b"ok"
+        for url in (server.url + "/a#b", server.url + "/#", "/a"):
+            with pytest.raises(TransportError) as caught:
+                await ask(http, "GET", url)
+            assert not caught.value.sent
+    assert [head.split(" ")[1] for head in server.heads] == ["/a?b=c"]
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\x00b"])
@@ -207,6 +234,53 @@ async def test_what_comes_after_an_answer_is_nobodys(server, http):
     await until(lambda: http._pool._idle[http._home[0]][0][1].protocol.should_close)
     assert (await ask(http, "GET", "/2")).body == b"ok"
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("after", [b"H", OK, b"HTTP/1.1 200 OK\r\nContent-Le"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_has_only_begun_after_an_answer_ends_its_connection_as_well(server, http, after, at_once):
+    server.answers = [OK + after] if at_once else []
+    await ask(http, "GET", "/1")
+    if not at_once:
+        [(_, connection)] = http._pool._idle[http._home[0]]
+        server.writers[0].write(after)
+        await until(lambda: connection.protocol.should_close)
+    assert (await ask(http, "GET", "/2")).body == b"ok"
+    assert server.connections == 2
+
+
+async def test_what_a_server_says_unasked_is_not_kept_in_memory_nor_its_connection(server):
+    async with client(server.url, timeout=2) as http:
+        await ask(http)
+        [(_, connection)] = http._pool._idle[http._home[0]]
+        protocol = connection.protocol
+        transport = protocol.transport
+        server.writers[0].write(OK * 100_000)
+        await until(lambda: transport.is_closing() or not transport.is_reading())
+        assert len(protocol._tail) < 1 << 20
+        assert not protocol._buffer
+        await until(lambda: not any(http._pool._idle.values()))
+        assert http._pool._held == 0
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_what_a_new_connection_says_before_it_is_asked_is_no_answer(server, http, monkeypatch, fresh):
+    connector = http._pool._single if fresh else http._pool._lasting
+    connect = connector.connect
+
+    async def and_hear(*args):
+        connection = await connect(*args)
+        await until(lambda: server.writers)
+        server.writers[0].write(OK)
+        await until(lambda: connection.protocol.should_close)
+        return connection
+
+    monkeypatch.setattr(connector, "connect", and_hear)
+    calls = []
+    with pytest.raises(TransportError, match="before it was asked") as caught:
+        await ask(http, connected=lambda: calls.append(1), fresh=fresh)
+    assert not caught.value.sent
+    assert (calls, server.heads, http._pool._held) == ([], [], 0)
 
 
 async def test_requests_one_after_the_other_share_the_connection_that_was_made_at_the_start(server):
@@ -286,6 +360,21 @@ async def test_what_cannot_connect_was_not_sent():
     assert calls == []
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_an_address_where_nothing_answers_is_looked_up_anew(fresh):
+    async with running() as server, client(f"http://localhost:{server.port}") as http:
+        await ask(http, fresh=fresh)
+        caches = [each._cached_hosts for each in (http._pool._lasting, http._pool._single)]
+        name = ("localhost", server.port)
+        assert [name in cache for cache in caches] == [not fresh, fresh]
+        server.writers[0].transport.abort()
+        server.listener.close()
+        await server.listener.wait_closed()
+        with pytest.raises(TransportError, match="onnect"):
+            await ask(http, fresh=True)
+        assert not any(name in cache for cache in caches)
+
+
 async def test_a_closed_client_sends_nothing(server):
     async with client(server.url) as http:
         await ask(http)
@@ -332,6 +421,61 @@ async def test_a_body_without_a_length_ends_with_its_connection(server, http):
     assert server.connections == 2
 
 
+async def cut_off():
+    async with running() as server, client(server.url) as http:
+        server.answers = [b"HTTP/1.1 200 OK\r\n\r\n[]"]
+        request = asyncio.ensure_future(ask(http))
+        await until(lambda: any(each._payload for each in http._deadlines))
+        server.writers[0].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        server.writers[0].transport.abort()
+        with pytest.raises(TransportError, match="cut off") as caught:
+            await request
+        assert caught.value.sent
+
+
+async def test_a_body_without_a_length_is_none_if_its_connection_breaks():
+    await cut_off()
+
+
+async def stalled():
+    """Answers come while our own loop stands still for longer than the time-out: some are longer than one read."""
+    stalls = threading.Event()
+    answers = [OK, b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000)]
+
+    def serve(listener):
+        sock, _ = listener.accept()
+        with sock:
+            for answer in answers:
+                sock.recv(1 << 16)
+                stalls.wait(5)
+                sock.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=[listener])
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with client(url, timeout=0.2, max_body=1_000_000) as http:
+            lengths = []
+            for _ in answers:
+                request = asyncio.ensure_future(ask(http))
+                await until(lambda: http._deadlines)
+                asyncio.get_running_loop().call_later(0.01, lambda: (stalls.set(), time.sleep(0.4), stalls.clear()))
+                lengths.append(len((await request).body))
+        thread.join(5)
+    assert lengths == [2, 300_000]
+
+
+async def test_an_answer_that_came_while_our_own_loop_stood_still_came_in_time():
+    await stalled()
+
+
+@pytest.mark.parametrize("scene", [stalled, cut_off])
+def test_the_same_on_uvloop(scene):
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())
+
+
 async def test_answers_without_a_body(server, http):
     server.answers = [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", OK]
     assert [(await ask(http, method)).body for method in ("DELETE", "HEAD", "GET")] == [b"", b"", b"ok"]
@@ -371,6 +515,32 @@ async def test_an_answer_that_is_none_leaves_the_request_in_doubt(server, http, 
     with pytest.raises(TransportError) as caught:
         await request
     assert caught.value.sent
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=sesame\r\n" + b"X: %s\r\n" % (b"y" * 8000) * 50, "the server hung up"),
+        (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=sesame\x00\r\n\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=sesame%s\r\n\r\n" % (b"y" * 50_000), "the answer is not HTTP"),
+        (b"sesame" * 10_000 + b"\n", "the answer is not HTTP"),
+    ],
+    ids=["half a head", "a bad header", "a long header", "nonsense"],
+)
+async def test_an_error_shows_nothing_of_a_broken_answer(server, http, answer, text):
+    server.answers = [answer]
+    request = asyncio.ensure_future(ask(http))
+    await server.heard.wait()
+    server.writers[0].close()
+    with pytest.raises(TransportError) as caught:
+        await request
+    assert str(caught.value) == text
+
+
+def test_what_an_error_says_is_short_and_on_one_line():
+    assert said(OSError("a\r\n b\tc")) == "a b c"
+    assert said(OSError()) == "OSError"
+    assert len(said(OSError("x" * 10_000))) == 200
 
 
 # -- how long
@@ -413,7 +583,9 @@ async def test_a_request_whose_task_is_cancelled_ends_its_connection(server, htt
     assert http._deadlines == {}
 
 
-@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+@pytest.mark.parametrize(
+    "answer", [None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 200 OK\r\n\r\nhalf"]
+)
 async def test_closing_ends_what_is_under_way(server, answer):
     http = Http(server.url, max_body=100, timeout=30)
     await http.open(probe=False)
@@ -423,7 +595,7 @@ async def test_closing_ends_what_is_under_way(server, answer):
     await until(lambda: answer is None or any(each._payload for each in http._deadlines))
     await http.close()
     async with asyncio.timeout(5):
-        with pytest.raises(TransportError) as caught:
+        with pytest.raises(TransportError, match="the client was closed") as caught:
             await request
     assert caught.value.sent
 
@@ -497,6 +669,18 @@ async def test_a_proxy_that_cannot_be_used_is_not_gone_around(server, monkeypatc
     assert "sesame" not in str(caught.value)
     assert caught.value.__context__ is None or "sesame" not in str(caught.value.__context__)
     assert server.heads == []
+
+
+async def test_a_socks_proxy_is_not_gone_around_but_yields_to_one_that_is_named_for_requests(server, monkeypatch):
+    monkeypatch.setenv("socks_proxy", "socks5://me:sesame@127.0.0.1:1")
+    with pytest.raises(TransportError, match="SOCKS") as caught:
+        async with client(server.url):
+            pass
+    assert "sesame" not in str(caught.value)
+    monkeypatch.setenv("http_proxy", server.url)
+    async with client("http://127.0.0.1:1") as http:
+        assert (await ask(http, "GET", "/x")).body == b"ok"
+    assert [head.split(" ")[1] for head in server.heads] == ["http://127.0.0.1:1/x"]
 
 
 def test_a_proxy_may_leave_its_scheme_out(monkeypatch):

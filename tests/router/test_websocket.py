@@ -279,6 +279,33 @@ async def test_reading_what_filled_it_is_a_sign_of_life_and_nothing_else_is(pair
     assert await ours.end() == "the server did not answer a ping"
 
 
+async def test_a_peer_that_reads_slowly_is_alive_and_one_that_does_not_is_not(pair):
+    ours, peer = pair
+    now = asyncio.get_running_loop().time
+
+    def look(check, *args):
+        ours.socket._timer.cancel()
+        check(*args)
+        return ours.socket.is_open
+
+    look(ours.socket._beat)
+    filled(ours)
+    for _ in range(50):
+        ours.socket.send(BLOCK)
+    await ticks()
+    assert look(ours.socket._listen, now())  # it was not full when it was pinged
+    for _ in range(3):
+        before = ours.socket._unread
+        while ours.socket._writer.unread() >= before:
+            await asyncio.get_running_loop().sock_recv(peer.sock, 1 << 16)
+        assert ours.socket.is_full
+        assert look(ours.socket._listen, now())
+        assert look(ours.socket._beat)
+    assert ours.drained.is_set() is False
+    assert look(ours.socket._listen, now()) is False
+    assert await ours.end() == "the server did not answer a ping"
+
+
 # -- how it ends
 
 
@@ -301,6 +328,33 @@ async def test_what_ends_it_is_answered_and_the_messages_before_it_are_heard(fra
         peer.sock.close()
         await ours.end()
         assert ours.messages.empty()
+
+
+async def test_a_server_that_does_not_answer_our_close_is_left(pair):
+    ours, _ = pair
+    await ours.socket.close()
+    assert await ours.end() == "closed by us"
+
+
+async def test_whose_opening_was_given_up_is_not_told_of_its_end():
+    loop, ours = asyncio.get_running_loop(), Ours()
+    ours.socket._on_frame = lambda _: opening.cancel()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        opening = asyncio.ensure_future(ours.socket.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", LIMIT))
+        sock, _ = await loop.sock_accept(listener)
+        sock.settimeout(0)
+        with sock:
+            peer = Peer(sock)
+            while not (events := peer.core.events_received()):
+                peer.core.receive_data(await loop.sock_recv(sock, 1 << 16))
+            peer.core.send_response(peer.core.accept(events[0]))
+            await peer.send(*peer.core.data_to_send(), Frame(*text(b"at once")))
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            await asyncio.wait([ours.socket._closed], timeout=LIMIT)
+    assert ours.socket._closed.done()
+    assert ours.ends.empty()
 
 
 async def test_a_message_in_parts_and_one_of_just_the_limit():

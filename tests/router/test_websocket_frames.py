@@ -1,6 +1,7 @@
 """What is read before the core and what goes through it, against the core alone: the same messages, answers and ends, at the same byte."""
 
 import os
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -234,6 +235,21 @@ def test_what_the_core_says_leaves_before_the_next_message_is_handed_over():
     side.reader._on_message = lambda _: said.append(list(side.said))
     side.receive(WELCOME + frame(0x89, b"1") + frame(0x81, b"a") + frame(0x89, b"2") + frame(0x81, b"b"))
     assert said == [[(0x8A, b"1")], [(0x8A, b"1"), (0x8A, b"2")]]
+
+
+def test_fragments_without_content_take_no_memory():
+    side = Fast(1000)
+    side.receive(WELCOME + frame(0x01, b"") + frame(0x00, b"a"))
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            side.receive(frame(0x00, b"") * 1000)
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
+    side.receive(frame(0x80, b"b") + frame(0x81, b"c"))
+    assert side.messages == [b"ab", b"c"]
+    assert side.core.state is State.OPEN
 
 
 def test_messages_are_bytes_of_their_own():

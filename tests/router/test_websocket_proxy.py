@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import shutil
 import socket
 import ssl
@@ -14,6 +15,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from router.errors import TransportError
+from router.transport.proxy import _Tunnel
 from router.transport.websocket import WebSocket
 
 LIMIT = 5
@@ -372,3 +374,11 @@ async def test_without_the_package_for_socks_its_name_is_said(environment, monke
     monkeypatch.setitem(sys.modules, "python_socks", None)
     environment(socks="http://user:pa55word@127.0.0.1:1")
     assert "pip install 'venue-router[socks]'" in await refused("ws://venue.example/")
+
+
+async def test_a_tunnel_that_nobody_waits_for_any_more_ends_without_a_word():
+    heard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context["message"]))
+    _Tunnel(b"", "the proxy").connection_lost(None)
+    gc.collect()
+    assert heard == []
