@@ -3,10 +3,14 @@
 An aiohttp connector keeps connections as well, but hands one out again on which the server has said something since: the next
 request would take that for its answer. Here such a connection is closed. One that is kept has no parser: what comes unasked is
 not read beyond aiohttp's small buffer.
+
+Connecting is never cancelled: uvloop ends the whole process when what it connects is closed under it (uvloop issue #100). Whoever
+waits may go away; the connection is closed when it comes.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -30,13 +34,18 @@ class Pool:
     """timeout: seconds that connecting may take."""
 
     def __init__(self, timeout: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(connect=timeout)
-        self._lasting = aiohttp.TCPConnector(limit=MOST, ttl_dns_cache=DNS_KEPT)
-        self._single = aiohttp.TCPConnector(limit=MOST, ttl_dns_cache=DNS_KEPT, force_close=True)
+        self._timeout = timeout
+        self._lasting = aiohttp.TCPConnector(limit=MOST, ttl_dns_cache=DNS_KEPT, happy_eyeballs_delay=None)
+        self._single = aiohttp.TCPConnector(
+            limit=MOST, ttl_dns_cache=DNS_KEPT, happy_eyeballs_delay=None, force_close=True
+        )
+        self._connecting: set[asyncio.Task[Connection]] = set()
         self._idle: defaultdict[Route, list[tuple[float, Connection]]] = defaultdict(list)
         self._held = 0
 
     async def close(self) -> None:
+        if self._connecting:
+            await self._give_up()
         await self._lasting.close()
         await self._single.close()
         for connections in self._idle.values():
@@ -65,7 +74,7 @@ class Pool:
     async def _connect(self, connector: aiohttp.TCPConnector, route: Route) -> Connection:
         self._held += 1
         try:
-            connection = await connector.connect(route.request, [], self._timeout)
+            connection = await self._connected(connector, route)
         except BaseException:
             self._held -= 1
             self._forget(route)
@@ -74,6 +83,27 @@ class Pool:
             return connection
         self.drop(connection)
         raise TransportError("the server closed the connection, or spoke before it was asked", sent=False)
+
+    async def _connected(self, connector: aiohttp.TCPConnector, route: Route) -> Connection:
+        made = asyncio.get_running_loop().create_task(connector.connect(route.request, [], aiohttp.ClientTimeout()))
+        self._connecting.add(made)
+        made.add_done_callback(self._connecting.discard)
+        try:
+            await asyncio.wait([made], timeout=self._timeout)
+        except BaseException:
+            made.add_done_callback(_hang_up)
+            raise
+        if not made.done():
+            made.add_done_callback(_hang_up)
+            raise TimeoutError
+        return made.result()
+
+    async def _give_up(self) -> None:
+        """Nobody wants what is still being connected."""
+        if not type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
+            for task in self._connecting:
+                task.cancel()
+        await asyncio.wait(self._connecting, timeout=self._timeout)
 
     def _forget(self, route: Route) -> None:
         """Look its address up anew: the one that is remembered may be why nothing answers there."""
@@ -105,6 +135,11 @@ class Pool:
                 self.drop(connection)
             self._idle[route] = good
         return any(self._idle.values())
+
+
+def _hang_up(made: asyncio.Task[Connection]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
 
 
 def is_usable(protocol: ResponseHandler | None) -> bool:

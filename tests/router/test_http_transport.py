@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -794,3 +795,47 @@ async def test_over_tls_an_answer_that_does_not_end_in_time_is_none(secure):
     async with client(f"https://localhost:{secure.port}", timeout=0.3) as http:
         with pytest.raises(TransportError, match="no answer within the time-out"):
             await ask(http)
+
+
+CANCELLED_WHILE_CONNECTING = """
+import asyncio, random, sys, uvloop
+from router.transport.http import Http
+from router.venue import Effect, Via, Wire
+
+async def answers(reader, writer):
+    try:
+        while await reader.readuntil(b"\\r\\n\\r\\n"):
+            await asyncio.sleep(0.02)
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+async def main():
+    server = await asyncio.start_server(answers, "127.0.0.1", 0)
+    http = Http(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_body=1000, timeout=5)
+    await http.open(probe=False)
+    wire, chance = Wire(effect=Effect.READ, via=Via.HTTP), random.Random(1)
+
+    async def one():
+        task = asyncio.ensure_future(http.request(wire, {}, lambda: None))
+        if chance.random() < 0.6:
+            await asyncio.sleep(chance.random() * 0.04)
+            task.cancel()
+        await asyncio.wait([task])
+
+    for _ in range(25):
+        await asyncio.gather(*(one() for _ in range(40)))
+    print((await http.request(wire, {}, lambda: None)).body)
+    await http.close()
+    server.close()
+
+uvloop.run(main())
+"""
+
+
+def test_under_uvloop_a_request_may_be_cancelled_while_it_connects():
+    pytest.importorskip("uvloop")  # which ends the process when a connecting socket is closed under it
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", CANCELLED_WHILE_CONNECTING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "b'ok'"), done.stderr
