@@ -45,7 +45,7 @@ class Turns:
 
     @classmethod
     def of(cls, size: ground.Size) -> Turns:
-        slow, large, heavy = (min(size.rounds, most) for most in ((15, 4, 2) if size.quick else (30, 30, 30)))
+        slow, large, heavy = (min(size.rounds, most) for most in ((10, 3, 1) if size.quick else (30, 30, 30)))
         return cls(size.rounds, slow, large, heavy, 1_000 if size.quick else 5_000, 1 if size.quick else 5)
 
 

@@ -54,7 +54,7 @@ class Turns:
 
     @classmethod
     def of(cls, size: ground.Size) -> Turns:
-        return cls(60, 5, 1) if size.quick else cls(200, 20, 3)
+        return cls(40, 3, 1) if size.quick else cls(200, 20, 3)
 
 
 async def measure(size: ground.Size) -> Report:
