@@ -105,7 +105,7 @@ async def test_exit_code_2_when_the_environment_does_not_do_and_the_key_is_not_s
 async def test_exit_code_3_when_no_answer_comes(dmex_sim):
     dmex_sim.switches.mute = True
     order = dmex_sim.rest()
-    code, out, _ = await router("cancel", "dmex", order, "--deadline", "0.2", **dmex_sim.environment)
+    code, out, _ = await router("cancel", "dmex", order, "--deadline", "1", **dmex_sim.environment)
     assert code == cli.UNKNOWN
     assert re.search("outcome +UNKNOWN", out)
     assert len(dmex_sim.commands("cancel_order")) == 1
@@ -114,7 +114,7 @@ async def test_exit_code_3_when_no_answer_comes(dmex_sim):
 async def test_settle_goes_on_asking_after_the_deadline(dmex_sim):
     dmex_sim.switches.mute = True
     order = dmex_sim.rest()
-    arguments = ("cancel", "dmex", order, "--deadline", "0.2", "--settle", "30")
+    arguments = ("cancel", "dmex", order, "--deadline", "1", "--settle", "30")
     code, out, _ = await router(*arguments, **dmex_sim.environment)
     assert code == cli.DONE
     assert "CONFIRMED" in out

@@ -86,7 +86,7 @@ async def test_a_submit_that_the_venue_refuses(qfex_sim):
 
 async def test_a_submit_without_an_answer_says_that_it_may_have_been_placed(qfex_sim):
     qfex_sim.switches.mute = True
-    code, _, err = await router(*LIMIT, "--yes", "--deadline", "0.2", **qfex_sim.environment)
+    code, _, err = await router(*LIMIT, "--yes", "--deadline", "1", **qfex_sim.environment)
     assert code == cli.UNKNOWN
     assert "router: it may have been placed: look at `router orders qfex` before you place another\n" in err
     assert len(qfex_sim.commands("add_order")) == 1

@@ -105,7 +105,7 @@ async def test_a_cancel_is_written_to_it(qfex_sim, environment):
 
 async def test_what_is_in_doubt_is_shown_beside_the_orders(qfex_sim, environment):
     qfex_sim.switches.mute = True
-    code, _, _ = await router(*LIMIT, "--client-order-id", "mine", "--deadline", "0.2", **environment)
+    code, _, _ = await router(*LIMIT, "--client-order-id", "mine", "--deadline", "1", **environment)
     assert code == cli.UNKNOWN
     qfex_sim.switches.mute = False
     code, out, _ = await router("orders", **environment)
@@ -119,7 +119,7 @@ async def test_what_is_in_doubt_is_shown_beside_the_orders(qfex_sim, environment
 
 async def test_what_is_in_doubt_is_told_before_another_order_is_placed(qfex_sim, environment):
     qfex_sim.switches.deaf = True
-    code, _, _ = await router(*LIMIT, "--client-order-id", "mine", "--deadline", "0.2", **environment)
+    code, _, _ = await router(*LIMIT, "--client-order-id", "mine", "--deadline", "1", **environment)
     assert code == cli.UNKNOWN
     async with on_terminal(*LIMIT[:-1], **environment) as terminal:
         said = await terminal.until("[y/N]: ")
