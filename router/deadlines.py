@@ -48,9 +48,7 @@ class Deadlines:
         """Look after this operation; also when a further caller has joined it."""
         if not self._operations:
             self._latest, self._in_order = -math.inf, True
-        elif (
-            operation in self._operations
-        ):  # once the first caller has been told, its place is not that of its deadline
+        elif operation in self._operations:  # when its first caller has been told, its place is not its deadline's
             self._in_order = False
         self._operations[operation] = None
         deadline = operation.deadline

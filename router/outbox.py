@@ -48,7 +48,7 @@ class Outbox:
 
     def put(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """Write it now if it may go, else keep it. ahead: at the head of its line."""
-        lane = Lane.CANCEL if type(operation.command) is Cancel else Lane.SUBMIT
+        lane = lane_of(operation)
         now = asyncio.get_running_loop().time()
         is_free = not (self._cancels or self._others or self._obstacle(lane))
         if is_free and self._pacer.take(lane, wire.weight, now):

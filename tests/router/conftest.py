@@ -6,8 +6,11 @@ theirs:  welcome | added CID ID | placed CID ID SYMBOL | killed CID ID | cancell
 """
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
@@ -230,3 +233,17 @@ def order():
         return Order("toy", symbol, "buy", "limit", "2", "10", client_order_id=client_order_id)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of localhost and venue.example, signed by itself: its file and its key's."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:venue.example"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    subprocess.run([openssl, "req", "-x509", *curve, *names, *files], check=True, capture_output=True)  # noqa: S603 - of ours
+    return folder / "cert.pem", folder / "key.pem"

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import shutil
 import socket
 import ssl
 import struct
@@ -690,20 +689,6 @@ def test_a_proxy_may_leave_its_scheme_out(monkeypatch):
 
 
 # -- TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Of localhost, signed by itself: its file and its key's."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([openssl, "req", "-x509", *curve, *names, *files], check=True, capture_output=True)  # noqa: S603 - of ours
-    return folder / "cert.pem", folder / "key.pem"
 
 
 @pytest.fixture

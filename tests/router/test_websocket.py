@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import ssl
-import subprocess
 
 import pytest
 from websockets.asyncio.server import serve
@@ -406,20 +404,6 @@ async def test_no_extension_is_offered_and_the_socket_does_not_wait(pair):
 
 
 # -- TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Of localhost, signed by itself: its file and its key's."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([openssl, "req", "-x509", *curve, *names, *files], check=True, capture_output=True)  # noqa: S603 - of ours
-    return folder / "cert.pem", folder / "key.pem"
 
 
 @pytest.fixture

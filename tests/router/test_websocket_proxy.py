@@ -4,10 +4,8 @@ import asyncio
 import base64
 import contextlib
 import gc
-import shutil
 import socket
 import ssl
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -247,19 +245,6 @@ async def test_a_proxy_url_that_is_none_is_not_shown(environment, url):
 
 
 # -- TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    names = ["-subj", "/CN=venue.example", "-addext", "subjectAltName=DNS:venue.example,DNS:localhost"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([openssl, "req", "-x509", *curve, *names, *files], check=True, capture_output=True)  # noqa: S603 - of ours
-    return folder / "cert.pem", folder / "key.pem"
 
 
 @pytest.fixture
