@@ -2,6 +2,8 @@
 
 Pages and look-ups share one lane, because on some venues their answers name no request. They stand in the READ lane of the
 rate budget; a login does not wait for the pace.
+
+While the session's fence says why not, only reads leave: no login, no cancel-all. It is asked directly before the write.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from router.model import Cancel
 from router.pacing import Lane, Pacer
 from router.reading import Reader
 from router.redact import Redactor
-from router.venue import Answer, Codec, Execution, Frame, Reading, Snapshot, Via, Wire
+from router.venue import Answer, Codec, Effect, Execution, Fence, Frame, Reading, Snapshot, Via, Wire
 
 __all__ = ["Asker"]
 
@@ -28,7 +30,9 @@ LOOKUP_TIMEOUT = 1.0
 
 
 class Asker:
-    """What one session asks for itself. take: reads an HTTP answer; changes: the ledger's count of changes."""
+    """What one session asks for itself. take: reads an HTTP answer; changes: the ledger's count of changes; fenced: why only
+    reads may leave now, or "".
+    """
 
     def __init__(
         self,
@@ -39,8 +43,9 @@ class Asker:
         pacer: Pacer,
         take: Callable[[Frame, Pending], None],
         changes: Callable[[], int],
+        fenced: Fence,
     ) -> None:
-        self._name, self._codec, self._redact = name, codec, redact
+        self._name, self._codec, self._redact, self._fenced = name, codec, redact, fenced
         self._outstanding, self._pacer, self._take = outstanding, pacer, take
         self._reader = Reader(name, self._page, self._forget, changes)
         self._ignores_lookups = False
@@ -60,17 +65,20 @@ class Asker:
 
     # -- one request
 
-    async def ask(self, wire: Wire, timeout: float, *, page: bool = False) -> Answer | Snapshot:
+    async def ask(self, wire: Wire, timeout: float, *, page: bool = False, login: bool = False) -> Answer | Snapshot:
         """Send a request and wait for its answer. Raises TransportError, Garbled or VenueError.
 
-        page: it asks for a page of the open orders, which is of use even when it comes late.
+        page: it asks for a page of the open orders, which is of use even when it comes late. login: it is part of one.
         """
+        fenced = login or wire.effect is not Effect.READ
         answer: asyncio.Future[Answer | Snapshot] = asyncio.get_running_loop().create_future()
         pending = Pending(wire, asyncio.get_running_loop().time(), answer=answer)
         if wire.via is Via.HTTP:
-            return await self._ask_by_http(wire, pending, answer)
+            return await self._ask_by_http(wire, pending, answer, self._require_leave if fenced else _free)
         if self._link.socket is None:
             raise TransportError(self._link.describe(), sent=False)
+        if fenced:
+            self._require_leave()
         self._link.socket.send(wire.body)  # first: what could not be sent must not wait for an answer
         self._outstanding.add(pending)
         await asyncio.wait([answer], timeout=timeout)
@@ -81,13 +89,22 @@ class Asker:
         return answer.result()
 
     async def _ask_by_http(
-        self, wire: Wire, pending: Pending, answer: asyncio.Future[Answer | Snapshot]
+        self,
+        wire: Wire,
+        pending: Pending,
+        answer: asyncio.Future[Answer | Snapshot],
+        connected: Callable[[], None],
     ) -> Answer | Snapshot:
-        frame, _ = await self._exchange.request(wire, lambda: None)  # nobody to tell that its bytes may have left
+        frame, _ = await self._exchange.request(wire, connected)  # nobody to tell that its bytes may have left
         self._take(frame, pending)
         if not answer.done():
             raise Garbled(f"the answer to {wire.method} {wire.path.partition('?')[0]} could not be read")
         return answer.result()
+
+    def _require_leave(self) -> None:
+        why = self._fenced()
+        if why:
+            raise TransportError(why, sent=False)
 
     async def _turn(self, lane: Lane, wire: Wire) -> None:
         """Wait until the rate budget has room for it, and take that room."""
@@ -168,6 +185,7 @@ class Asker:
             raise CannotExpress(f"{self._name} has no cancel-all of its own")
         if not self._link.is_up:
             raise TransportError(self._link.describe(), sent=False)
+        self._require_leave()  # before it takes its turn, and again before it is written
         rest = self._pacer.wait(Lane.CANCEL, wire.weight, asyncio.get_running_loop().time())
         if rest > timeout:
             raise TransportError(f"it would have to wait for {self._pacer.describe(Lane.CANCEL)}", sent=False)
@@ -175,3 +193,7 @@ class Asker:
         answer = await self.ask(wire, timeout)
         assert isinstance(answer, Answer)  # noqa: S101 - its keys are no query's
         return replace(answer, text=self._redact.word(answer.text))
+
+
+def _free() -> None:
+    """Nothing stands between a read and its first byte."""

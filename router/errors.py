@@ -8,6 +8,9 @@
     |-- JournalError           the journal can't be used: read-only, full, damaged, or none; has .path
     |   |-- JournalBusy        another Router has it open
     |   `-- JournalDamaged     it is not as it was written; nothing of it was changed
+    |-- GatewayError           the gateways can't be used
+    |   |-- NotAuthorised      the NATS server does not allow it, or not to these credentials
+    |   `-- GatewayUnreachable no NATS server answers, or not one that can be trusted
     |-- VenueError             something about one venue; has .venue
     |   |-- LoginRefused       the venue does not take our credentials: trying again won't help
     |   |-- VenueUnreachable   no connection, or no answer while logging in
@@ -36,10 +39,13 @@ __all__ = [
     "CannotList",
     "ConfigError",
     "Garbled",
+    "GatewayError",
+    "GatewayUnreachable",
     "JournalBusy",
     "JournalDamaged",
     "JournalError",
     "LoginRefused",
+    "NotAuthorised",
     "NotSent",
     "OutcomeError",
     "OutcomeUnknown",
@@ -97,6 +103,18 @@ class JournalBusy(JournalError):
 
 class JournalDamaged(JournalError):
     """The journal's file is not as it was written. Nothing of it was changed."""
+
+
+class GatewayError(RouterError):
+    """The gateways can't be used. The text says what to do."""
+
+
+class NotAuthorised(GatewayError):
+    """The NATS server does not allow it, or does not know the credentials."""
+
+
+class GatewayUnreachable(GatewayError):
+    """No NATS server answers, or none that can be trusted."""
 
 
 class VenueError(RouterError):

@@ -9,6 +9,8 @@ Rules:
    the answer itself asked for (Answer.then).
 4. A repeat goes over a connection of its own, made for it, because those that are kept may all be dead; it tries to connect
    for as long as somebody waits.
+5. The session's fence is asked directly before the first byte. What it stops has not left, and is `held`, to be started again;
+   but a further request (rule 3) is not, since the command as a whole must not begin anew.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from router.link import Link
 from router.matching import Pending
 from router.operation import Operation, Phase
 from router.redact import Redactor, Secret
-from router.venue import Frame, Spec, Wire
+from router.venue import Fence, Frame, Spec, Wire
 
 __all__ = ["Exchange"]
 
@@ -34,8 +36,14 @@ Take = Callable[[Frame, Pending], None]
 REPEAT_PAUSE = 0.1  # seconds between two attempts to connect
 
 
+def _never(operation: Operation, wire: Wire, why: str) -> None:
+    """For those without a fence."""
+
+
 class Exchange:
-    """The HTTP side of a session. take: reads an answer; broken: an attempt ended without one."""
+    """The HTTP side of a session. take: reads an answer; broken: an attempt ended without one; held: one was stopped by the
+    fence. fenced: why nothing may leave now, or "".
+    """
 
     def __init__(
         self,
@@ -45,9 +53,12 @@ class Exchange:
         redact: Redactor,
         take: Take,
         broken: Callable[[Operation, Wire], None],
+        held: Callable[[Operation, Wire, str], None] = _never,
+        fenced: Fence = str,
     ) -> None:
         self._spec, self._link, self._bearer = spec, link, bearer
         self._redact, self._take, self._broken = redact, take, broken
+        self._held, self._fenced = held, fenced
         self._tasks: dict[Operation, tuple[asyncio.Task[None], ...]] = {}
         self._repeats: dict[Operation, asyncio.Task[None]] = {}
 
@@ -98,17 +109,19 @@ class Exchange:
         return await self._link.http.request(wire, headers, connected, fresh=fresh), token
 
     async def _run(self, operation: Operation, wire: Wire | None, *, fresh: bool) -> None:
+        command = wire
         try:
             while wire is not None:
-                token = await self._attempt(operation, wire, fresh=fresh)
+                holds = wire is command
+                token = await self._attempt(operation, wire, fresh=fresh, holds=holds)
                 if operation.follow is not None:
                     wire, operation.follow, fresh = operation.follow, None, False
-                elif not (operation.wants_token and await self._renew(operation, token)):
+                elif not (operation.wants_token and await self._renew(operation, wire, token, holds=holds)):
                     wire = None
         finally:
             self._ended(operation, asyncio.current_task())
 
-    async def _attempt(self, operation: Operation, wire: Wire, *, fresh: bool) -> Secret | None:
+    async def _attempt(self, operation: Operation, wire: Wire, *, fresh: bool, holds: bool) -> Secret | None:
         token: Secret | None = None
         pending = Pending(wire, asyncio.get_running_loop().time(), operation)
         try:
@@ -119,6 +132,8 @@ class Exchange:
             if error.sent:
                 operation.note(self._redact(str(error)))
                 self._broken(operation, wire)
+            elif holds and operation.is_wanted and (why := self._fenced()):
+                self._held(operation, wire, why)
             else:
                 self._unsent(operation, str(error))
         except Exception:
@@ -135,21 +150,28 @@ class Exchange:
             try:
                 return await self.request(wire, wrote, fresh=fresh)
             except TransportError as error:
-                if error.sent or not (fresh and operation.is_sought):
+                if error.sent or self._fenced() or not (fresh and operation.is_sought):
                     raise
             await asyncio.sleep(REPEAT_PAUSE)
 
     def _wrote(self, operation: Operation) -> None:
         if not operation.is_wanted:
             raise TransportError("nobody waits for it any more", sent=False)
+        why = self._fenced()
+        if why:
+            raise TransportError(why, sent=False)
         operation.wrote(asyncio.get_running_loop().time())
 
-    async def _renew(self, operation: Operation, refused: Secret | None) -> bool:
+    async def _renew(self, operation: Operation, wire: Wire, refused: Secret | None, *, holds: bool) -> bool:
         """One renewal for all who wait. False: no new attempt can be made."""
         operation.wants_token = False
         try:
             await self._bearer.renew(refused)
         except VenueError as error:
+            if holds and operation.attempts and (why := self._fenced()):  # a repeat, which is still due
+                operation.declines -= 1
+                self._held(operation, wire, why)
+                return False
             self._unsent(operation, error.text)
         return operation.phase is not Phase.DONE
 

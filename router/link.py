@@ -8,6 +8,8 @@ States, and what may be written in them:
     BACKING_OFF  the connection is gone, the next attempt is due               nothing
     FATAL        the login was refused before it ever succeeded                nothing, and never will be
     CLOSED       close() was called                                            nothing
+
+A login may end somebody else's: while the session's fence says why not, none is begun and no part of one is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from router.errors import Garbled, LoginRefused, TransportError, VenueError, Ven
 from router.redact import Redactor, Secret
 from router.report import Outcome, SessionState
 from router.transport.websocket import HandshakeRefused, WebSocket
-from router.venue import Answer, Codec, Retry, Snapshot, Wire
+from router.venue import Answer, Codec, Fence, Retry, Snapshot, Wire
 
 if TYPE_CHECKING:
     from router.transport.http import Http
@@ -40,6 +42,7 @@ GROWTH = 1.5  # of the pause, when a connection did not last
 STEADY = 1.0  # seconds that a connection must have lasted for the pauses to begin anew
 SAME_CLOCK = 2.0  # the Date header has whole seconds
 GOODBYE_TIMEOUT = 1.0
+FENCE_LOOK = 0.1  # seconds between two looks at a fence that keeps us from connecting
 
 
 class LinkUser(Protocol):
@@ -51,8 +54,8 @@ class LinkUser(Protocol):
     def lost(self, why: str) -> None:
         """The socket is gone. Called before the state changes."""
 
-    async def ask(self, wire: Wire, timeout: float) -> Answer | Snapshot:
-        """Send a request of the session's own and wait for its answer."""
+    async def ask(self, wire: Wire, timeout: float, *, login: bool = False) -> Answer | Snapshot:
+        """Send a request of the session's own and wait for its answer. login: it is part of one."""
 
     async def logged_in(self) -> None:
         """The greetings are over; the last chance to refuse."""
@@ -65,10 +68,12 @@ class LinkUser(Protocol):
 
 
 class Link:
-    """One venue's transports and their life."""
+    """One venue's transports and their life. fence: why no login may be sent now, or ""; frames are then not joined."""
 
-    def __init__(self, name: str, codec: Codec, redact: Redactor, user: LinkUser) -> None:
+    def __init__(self, name: str, codec: Codec, redact: Redactor, user: LinkUser, fence: Fence | None = None) -> None:
         self._name, self._codec, self._redact, self._user = name, codec, redact, user
+        self._fenced: Fence = fence or str
+        self._joins = fence is None
         self.loop = asyncio.get_running_loop()
         self.state, self.since = SessionState.CONNECTING, datetime.now(UTC)
         self.is_ready = self.is_fatal = self._is_logged_in = False  # what the state says, for those who ask each time
@@ -168,7 +173,9 @@ class Link:
         self.last_error = ""
 
     async def _open_transports(self) -> None:
-        spec = self._codec.spec
+        spec, why = self._codec.spec, self._fenced()
+        if why:  # the address itself may hold a login
+            raise TransportError(why, sent=False)
         if spec.http_url is not None:
             from router.transport.http import Http  # noqa: PLC0415 - aiohttp is imported by those who speak HTTP
 
@@ -181,12 +188,13 @@ class Link:
                 on_drained=self._user.writable,
                 max_frame=spec.max_frame,
                 heartbeat=spec.heartbeat,
+                joins=self._joins,
             )
             await self.socket.open(spec.url, spec.login_timeout)
 
     async def greet(self, wire: Wire) -> None:
         """Say one thing of the login, and wait for its answer. Raises LoginRefused or VenueUnreachable."""
-        answer = await self._user.ask(wire, self._codec.spec.login_timeout)
+        answer = await self._user.ask(wire, self._codec.spec.login_timeout, login=True)
         said = self._redact(answer.text) if isinstance(answer, Answer) else "a list"
         if not isinstance(answer, Answer) or answer.outcome in {None, Outcome.UNKNOWN}:
             raise VenueUnreachable(self._name, f"no usable answer to the login: {said}")
@@ -256,6 +264,7 @@ class Link:
         while True:
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            await self._until_unfenced()
             try:
                 await self._connect()
             except VenueError as error:
@@ -266,6 +275,12 @@ class Link:
                 log.exception("%s: a mistake of ours while connecting", self._name)
             else:
                 return True
+
+    async def _until_unfenced(self) -> None:
+        """Nothing is tried meanwhile, so that the pauses do not grow."""
+        while why := self._fenced():
+            self.last_error = why
+            await asyncio.sleep(FENCE_LOOK)
 
 
 async def _happens(event: asyncio.Event) -> None:

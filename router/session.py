@@ -9,7 +9,13 @@ Rules:
 5. What can do nothing new (Effect.IDEMPOTENT) and was lost with its connection goes out once more, the same bytes: over a
    socket when the next one is logged in, whoever still waits; over HTTP at once while somebody waits, else when it is to be
    settled. Nothing else is ever repeated.
-6. An unreadable frame is counted, logged without its contents, and skipped; it never closes the connection.
+6. While the fence says why not, nothing that may change anything leaves: no command, repeat, new attempt, cancel-all or login. It
+   is asked directly before the write: over HTTP when the connection is there. What it stops waits like what waits for the
+   connection, a repeat beyond its callers' deadlines; but no further request of a command that was begun (Answer.then), which
+   stays in doubt. Reads go on, and so does a goodbye that is one.
+7. A venue may tell all sessions of an account what one of them was answered. What is refused over the socket while the fence is shut
+   may have been refused to the next owner: it is noted, and settles nothing.
+8. An unreadable frame is counted, logged without its contents, and skipped; it never closes the connection.
 """
 
 from __future__ import annotations
@@ -43,6 +49,7 @@ from router.venue import (
     Command,
     Effect,
     Execution,
+    Fence,
     Frame,
     Intent,
     Item,
@@ -80,6 +87,8 @@ class Session:
     _link: Link | None = None
     account = ""
     """Whose orders these are: set by adapters that know it."""
+    fence: Fence | None = None
+    """As the Adapter says: set before open()."""
 
     def __init__(
         self,
@@ -128,12 +137,14 @@ class Session:
 
     async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
         self._name, self._listener = name, listener
-        self._bearer = Bearer(name, self._source, self._redact, self.spec.login_timeout)
+        self._bearer = Bearer(name, self._fenced_source(), self._redact, self.spec.login_timeout)
         self._asker = Asker(
-            name, self._codec, self._redact, self._outstanding, self._pacer, self._take, listener.changes
+            name, self._codec, self._redact, self._outstanding, self._pacer, self._take, listener.changes, self._fenced
         )
-        self._link = Link(name, self._codec, self._redact, self)
-        self._exchange = Exchange(self.spec, self._link, self._bearer, self._redact, self._take, self._broken)
+        self._link = Link(name, self._codec, self._redact, self, None if self.fence is None else self._fenced)
+        self._exchange = Exchange(
+            self.spec, self._link, self._bearer, self._redact, self._take, self._broken, self._held, self._fenced
+        )
         self._asker.connect(self._link, self._exchange)
         try:
             await self._link.open(strict=strict)
@@ -166,6 +177,40 @@ class Session:
         for pending in self._outstanding.clear():
             if pending.answer is not None:
                 pending.answer.cancel()
+
+    # -- the fence (rule 6)
+
+    def _fenced(self) -> str:
+        """Why nothing that may change anything may leave now, or ""."""
+        return "" if self.fence is None else self.fence()
+
+    def unfenced(self) -> None:
+        """What has waited may go, but nothing whose time is over."""
+        now = asyncio.get_running_loop().time()
+        for operation in self._deadlines:
+            if operation.phase is Phase.HELD:  # whose time came while our own loop stood still
+                operation.expire(now)
+        self._outbox.flush()
+
+    def _held(self, operation: Operation, wire: Wire, why: str) -> None:
+        """The fence has stopped an attempt over HTTP."""
+        if not (operation.attempts or operation.declines):
+            operation.waits_for = why
+        self._queue(operation, wire, ahead=True)
+
+    def _fenced_source(self) -> TokenSource | Renewal | None:
+        """Where tokens come from; to fetch one is to log in."""
+        source = self._source
+        if source is None or isinstance(source, Renewal):
+            return source
+
+        async def fetch() -> Renewal:
+            why = self._fenced()
+            if why:
+                raise VenueUnreachable(self._name, why)
+            return await source()
+
+        return fetch
 
     # -- LinkUser: what the link tells
 
@@ -253,12 +298,12 @@ class Session:
         if operation.reply is None:  # last: the book-keeping is done while the venue has its turn
             self._deadlines.watch(operation)
 
-    def _queue(self, operation: Operation, wire: Wire) -> None:
+    def _queue(self, operation: Operation, wire: Wire, *, ahead: bool = False) -> None:
         """It may leave, as soon as the connection and the pace allow it."""
         if self._link is None or self._link.is_fatal:
             operation.fail(self._not_connected())
         else:
-            self._outbox.put(operation, wire)
+            self._outbox.put(operation, wire, ahead=ahead)
 
     def watch(self, operation: Operation) -> None:
         operation.release = operation.release or self._let_go
@@ -281,7 +326,11 @@ class Session:
             or self.is_due(operation)
         ):
             return
-        wire = self._codec.encode(operation.command, time.time())
+        try:
+            wire = self._codec.encode(operation.command, time.time())
+        except Exception as error:  # noqa: BLE001 - a codec of the user's may raise anything; what can't be said isn't repeated
+            operation.note(self._redact(f"it could not be encoded again: {error}"))
+            return
         if wire.effect is Effect.IDEMPOTENT and wire.via is Via.HTTP:
             self._outbox.put(operation, wire, ahead=True)
 
@@ -299,6 +348,8 @@ class Session:
         link = self._link
         if link is None or not link.is_up or not (link.is_ready or lane is Lane.CANCEL):
             return self._not_connected()
+        if self.fence is not None and (why := self.fence()):
+            return why
         return CHOKED if link.socket is not None and link.socket.is_full else ""
 
     def _write(self, operation: Operation, wire: Wire) -> None:
@@ -344,9 +395,9 @@ class Session:
 
     # -- the session's own requests
 
-    async def ask(self, wire: Wire, timeout: float) -> Answer | Snapshot:
+    async def ask(self, wire: Wire, timeout: float, *, login: bool = False) -> Answer | Snapshot:
         """A part of a greeting, which is outside the rate budget. Raises TransportError, Garbled or VenueError."""
-        return await self._asker.ask(wire, timeout)
+        return await self._asker.ask(wire, timeout, login=login)
 
     async def read(self, since: float) -> Reading:
         if self._link is None:
@@ -441,6 +492,9 @@ class Session:
             self._link.socket.abort("answers that name no request could not be told apart")
 
     def _settle(self, pending: Pending, item: Answer | Snapshot, frame: Frame) -> None:
+        if pending.operation is not None and self._is_hearsay(pending, item):
+            pending.operation.note("a refusal was heard that may be another session's")
+            return
         owed = isinstance(item, Answer) and item.owed
         pending.heard = pending.heard or not owed
         if pending.operation is not None and isinstance(item, Answer):
@@ -453,6 +507,12 @@ class Session:
                 self._outstanding.discard(pending)
         elif pending.answer is not None:
             self._asked(pending, pending.answer, item)
+
+    def _is_hearsay(self, pending: Pending, item: Answer | Snapshot) -> bool:
+        """Whether it may be somebody else's (rule 7)."""
+        if self.fence is None or not isinstance(item, Answer) or item.outcome is not Outcome.REFUSED:
+            return False
+        return (pending.wire is None or pending.wire.via is Via.SOCKET) and bool(self._fenced())
 
     def _asked(self, pending: Pending, answer: asyncio.Future[Answer | Snapshot], item: Answer | Snapshot) -> None:
         """The answer to a request of the session's own."""
@@ -482,6 +542,8 @@ class Session:
         """Send what completes the request: over HTTP in its own task, which is about to look."""
         if wire.via is Via.HTTP:
             operation.follow = wire
+        elif why := self._fenced():
+            operation.fail(why)
         else:
             self._outstanding.discard(operation.carrier)
             self._write(operation, wire)

@@ -34,6 +34,7 @@ __all__ = [
     "Command",
     "Effect",
     "Execution",
+    "Fence",
     "Frame",
     "Intent",
     "Item",
@@ -470,8 +471,20 @@ class Listener(Protocol):
         """The open orders after a reconnection."""
 
 
+Fence = Callable[[], str]
+"""Why nothing that may change anything may leave now, or ""."""
+
+
 class Adapter(Protocol):
     """A venue as the Router sees it. Session is the one for codecs; a venue that fits no codec implements this whole."""
+
+    fence: Fence | None
+    """Set before open() by whoever may lose the account to another process; None: nobody may. It is asked directly before
+    each write. While it says why not, commands wait as they do for a connection, and no login is sent; reads may go on.
+    """
+
+    def unfenced(self) -> None:
+        """The fence is open again: what has waited may go."""
 
     @property
     def spec(self) -> Spec: ...

@@ -55,7 +55,9 @@ class WebSocket(asyncio.BufferedProtocol):
         on_drained: Callable[[], None] = lambda: None,
         max_frame: int,
         heartbeat: float,
+        joins: bool = True,
     ) -> None:
+        self._joins = joins
         self._on_frame, self._on_lost, self._on_drained = on_frame, on_lost, on_drained
         self._max_frame = max_frame
         self._heartbeat = heartbeat
@@ -181,7 +183,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's are none of its subclasses
-        self._writer = Writer(transport)
+        self._writer = Writer(transport, joins=self._joins)
         sock = transport.get_extra_info("socket")
         # asyncio does this only for sockets that it has made
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
