@@ -38,6 +38,7 @@ log = logging.getLogger("router.journal")
 Durability = Literal["full", "process"]
 LAZY: Final = 0.005  # seconds that a record may lie about which nobody waits for
 MOST_WAITING: Final = 200_000  # records in memory: a disk that is so far behind does not work
+MOST_EPOCH: Final = 2**63 - 1  # that SQLite can hold
 CLOSING: Final = 5.0  # seconds for what is still to be written
 
 
@@ -53,6 +54,8 @@ class Journal:
         self.durability = durability
         self.fault = f"journal {self.path}: it is not open"
         """Why nothing is written; "" while it works."""
+        self.on_durable: Callable[[int], None] | None = None
+        """Called on the loop after each commit, with the number of the last durable entry: for who copies it elsewhere."""
         self._writer: Writer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._number = self._durable = 0
@@ -66,12 +69,15 @@ class Journal:
 
     # -- life
 
-    async def open(self) -> list[Kept]:
-        """Lock it, look through it, and return what is not over in it. Raises JournalBusy, JournalDamaged or JournalError."""
+    async def open(self, epoch: int = 0) -> list[Kept]:
+        """Lock it, look through it, and return what is not over in it. epoch: of the lease under which its orders are placed from
+        now on; 0: under none. Raises JournalBusy, JournalDamaged or JournalError; ValueError for what is no epoch.
+        """
+        _check_epoch(epoch)
         if self._writer is not None and not self._writer.ended.done():
             raise JournalBusy(str(self.path), "it was opened here before, and is not closed yet; one writer at a time")
         self._loop = asyncio.get_running_loop()
-        self._writer = writer = Writer(self.path, self.durability, self._written, self._fail)
+        self._writer = writer = Writer(self.path, self.durability, epoch, self._written, self._fail)
         writer.start()
         try:
             found = await asyncio.shield(writer.opened)
@@ -150,6 +156,11 @@ class Journal:
         self._durable = number
         while self._waiting and self._waiting[0][0] <= number:
             _tell(heapq.heappop(self._waiting)[2], kept=True)
+        if self.on_durable is not None:
+            try:
+                self.on_durable(number)
+            except Exception:
+                log.exception("a mistake of ours in telling whoever copies the journal")
 
     def _fail(self, fault: str) -> None:
         """Nothing more is written (rule 4)."""
@@ -186,6 +197,11 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
     if not name or "\0" in name or name != name.encode("utf-8", "replace").decode():
         raise ValueError(f"journal was {name!r}; it is the name of a file, in letters that UTF-8 has")
     return Path(name).absolute()
+
+
+def _check_epoch(epoch: int) -> None:
+    if type(epoch) is not int or not 0 <= epoch <= MOST_EPOCH:
+        raise ValueError(f"epoch was {epoch!r}; it is a number from 0 to {MOST_EPOCH}")
 
 
 def _settle(future: asyncio.Future[bool], kept: bool) -> None:

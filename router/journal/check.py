@@ -20,10 +20,11 @@ import apsw
 import msgspec
 
 from router.journal.lock import Mark
-from router.journal.schema import ENDED, FINAL, SCHEMA
+from router.journal.reading import version
+from router.journal.schema import ENDED, FINAL, SCHEMAS
 from router.journal.tables import MOVES_ORDER
 
-__all__ = ["COLUMNS", "DAMAGE", "checksum", "compare", "has_our_tables", "is_whole", "look_through", "lost"]
+__all__ = ["COLUMNS", "DAMAGE", "checksum", "compare", "is_whole", "layout", "look_through", "lost"]
 
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError)
 Row = tuple[Any, ...]
@@ -41,7 +42,7 @@ def look_through(db: apsw.Connection, mark: Mark) -> Iterator[str]:
         for (found,) in db.execute("PRAGMA integrity_check(10)"):
             if found != "ok":
                 yield f"SQLite says: {found}"
-        if not has_our_tables(db):
+        if layout(db) != version(db):
             yield "its tables are not as they were made"
             return
         yield from _without_operation(db)
@@ -51,9 +52,9 @@ def look_through(db: apsw.Connection, mark: Mark) -> Iterator[str]:
         yield f"SQLite says: {error}"
 
 
-def has_our_tables(db: apsw.Connection) -> bool:
-    """Whether its tables, indices and triggers are word for word ours."""
-    return _tables(db) == _ours()
+def layout(db: apsw.Connection) -> int:
+    """Of which version its tables, indices and triggers are, word for word; 0: of none that is known here."""
+    return _layouts().get(_tables(db), 0)
 
 
 def _tables(db: apsw.Connection) -> frozenset[Row]:
@@ -61,9 +62,13 @@ def _tables(db: apsw.Connection) -> frozenset[Row]:
 
 
 @lru_cache(maxsize=1)
-def _ours() -> frozenset[Row]:
+def _layouts() -> dict[frozenset[Row], int]:
+    return {_made(schema): version for version, schema in SCHEMAS.items()}
+
+
+def _made(schema: str) -> frozenset[Row]:
     db = apsw.Connection(":memory:")
-    db.execute(SCHEMA).fetchall()
+    db.execute(schema).fetchall()
     found = _tables(db)
     db.close()
     return found

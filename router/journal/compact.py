@@ -24,6 +24,7 @@ from attrs import frozen
 from router.errors import JournalError
 from router.journal import file as journalfile
 from router.journal.lock import Lock
+from router.journal.renewal import renew
 from router.journal.schema import FINAL
 
 __all__ = ["Compacted", "Progress", "compact"]
@@ -72,6 +73,7 @@ def _compact(shown: Path, file: Path, lock: Lock, before: float, progress: Progr
         journalfile.refuse_damage(db, lock.mark, shown)
     size = _size(file)
     with contextlib.closing(journalfile.connect(file, "FULL")) as db:
+        renew(db)
         counts = _remove(db, before, progress)
         _shrink(db, shown, progress)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)

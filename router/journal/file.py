@@ -24,10 +24,11 @@ from urllib.parse import quote
 import apsw
 
 from router.errors import JournalDamaged, JournalError
-from router.journal.check import DAMAGE, has_our_tables, look_through
+from router.journal.check import DAMAGE, layout, look_through
 from router.journal.fault import explain
 from router.journal.lock import Mark, read_mark
-from router.journal.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from router.journal.reading import version
+from router.journal.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, SCHEMAS
 
 __all__ = [
     "AWAY",
@@ -42,6 +43,7 @@ __all__ = [
     "real",
     "refuse_damage",
     "single",
+    "told",
 ]
 
 MOST_COMPLAINTS: Final = 5
@@ -164,8 +166,7 @@ def _check_head(file: Path) -> None:
     """As it stands in the file: no log is looked at, nothing is locked, nothing is made."""
     try:
         with contextlib.closing(_connection(file, apsw.SQLITE_OPEN_READONLY, "?immutable=1")) as db:
-            name, version = (db.execute(f"PRAGMA {word}").get for word in ("application_id", "user_version"))
-            same = has_our_tables(db)
+            name, said, known = db.pragma("application_id"), version(db), layout(db)
     except DAMAGE as error:
         if _size(f"{file}-wal"):
             return  # perhaps a checkpoint was interrupted: it is whole with its log only, and is looked through with that
@@ -175,10 +176,10 @@ def _check_head(file: Path) -> None:
         raise JournalError(str(file), f"it can't be opened: {explain(error, file)}") from None
     if name != APPLICATION_ID:
         raise JournalDamaged(str(file), f"it is a database, but no Router's journal. {AWAY}")
-    if version > SCHEMA_VERSION and not same:
+    if said > SCHEMA_VERSION and not known:
         raise JournalError(str(file), "it was written by a newer version of venue-router; use that one")
-    if version != SCHEMA_VERSION:
-        raise JournalDamaged(str(file), f"its version is {version}, which no Router writes. {AWAY}")
+    if said not in SCHEMAS:  # whether it is the one that its tables are of is looked at with the log
+        raise JournalDamaged(str(file), f"its version is {said}, which no Router writes. {AWAY}")
 
 
 def _connection(file: Path, flags: int, parameters: str = "") -> apsw.Connection:
@@ -186,7 +187,7 @@ def _connection(file: Path, flags: int, parameters: str = "") -> apsw.Connection
 
 
 @contextlib.contextmanager
-def _told(file: Path) -> Iterator[None]:
+def told(file: Path) -> Iterator[None]:
     """SQLite's errors as ours."""
     try:
         yield
@@ -196,24 +197,24 @@ def _told(file: Path) -> Iterator[None]:
         raise JournalError(str(file), f"it can't be opened: {explain(error, file)}") from None
 
 
-def reader(path: Path) -> apsw.Connection:
+def reader(path: Path, *, lasting: bool = False) -> apsw.Connection:
     """A connection that only reads, also beside the writer. Where nothing can be made beside the file, and it has no log, the file
-    is read as it stands: nobody can be writing to it.
+    is read as it stands: nobody can be writing to it. lasting: somebody may begin to, before this connection is closed.
     """
     file = real(path)
     look_at(file, writing=False)
-    with _told(file):
+    with told(file):
         try:
             return _ready(_patient(_connection(file, apsw.SQLITE_OPEN_READONLY)))
         except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError):
-            if _size(f"{file}-wal"):
+            if lasting or _size(f"{file}-wal"):
                 raise
             return _ready(_connection(file, apsw.SQLITE_OPEN_READONLY, "?immutable=1"))
 
 
 def connect(file: Path, sync: str) -> apsw.Connection:
     """The writer's connection, which leaves the file alone when it is closed, until told otherwise."""
-    with _told(file):
+    with told(file):
         db = _ready(_patient(_connection(file, apsw.SQLITE_OPEN_READWRITE)))
         full = "ON" if sync == "FULL" else "OFF"
         db.execute(
@@ -227,7 +228,7 @@ def connect(file: Path, sync: str) -> apsw.Connection:
 def alone(file: Path) -> Iterator[apsw.Connection]:
     """A connection to look through it, which leaves nothing behind (rule 2). The lock is held."""
     log = Path(f"{file}-wal")
-    with _told(file), contextlib.closing(_connection(file, apsw.SQLITE_OPEN_READWRITE)) as db:
+    with told(file), contextlib.closing(_connection(file, apsw.SQLITE_OPEN_READWRITE)) as db:
         made = None if os.path.lexists(log) else log
         try:
             if not _is_alone(db):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import zlib
 from pathlib import Path
 from typing import ClassVar, Final
@@ -25,10 +26,11 @@ from attrs import frozen
 from router.errors import JournalBusy, JournalError
 from router.journal.fault import explain
 
-__all__ = ["Lock", "Mark", "read_mark"]
+__all__ = ["Lock", "Mark", "boot", "is_held", "read_mark"]
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 WORDS: Final = 200  # bytes, more than it ever holds
+ONLOOKERS: Final = (0.01, 0.02, 0.04)  # seconds between attempts: somebody may just be looking whether it is held
 
 
 @frozen
@@ -41,7 +43,7 @@ class Mark:
 
     def is_owed(self) -> bool:
         """Whether the journal must have that entry (rule 2)."""
-        return self.durability != "process" or self.boot == _boot()
+        return self.durability != "process" or self.boot == boot()
 
 
 class Lock:
@@ -56,7 +58,7 @@ class Lock:
         except OSError as error:
             raise JournalError(shown, f"its lock {self.path} can't be opened: {explain(error)}") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
         except OSError as error:
             refused = self._refused(shown, error)
             os.close(self._file)
@@ -77,7 +79,7 @@ class Lock:
 
     def write(self, number: int) -> None:
         """Every entry up to this number is durable."""
-        words = f"{self._process} {number:020d} {self._durability} {_boot()}"
+        words = f"{self._process} {number:020d} {self._durability} {boot()}"
         os.pwrite(self._file, f"{words} {_seal(words)}\n".encode(), 0)
 
     def release(self) -> None:
@@ -106,6 +108,35 @@ def read_mark(file: Path) -> Mark:
     return Mark()
 
 
+def is_held(file: Path) -> bool:
+    """Whether somebody has this journal open for writing, in this process or another, or nothing can tell whether. It is held
+    for the moment of the look, together with others who look.
+    """
+    try:
+        descriptor = os.open(f"{file}-lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing would do, but for a child that is forked meanwhile
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    for seconds in ONLOOKERS:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(seconds)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _mark(descriptor: int) -> Mark:
     match _words(descriptor):
         case [pid, number, durability, boot, seal] if seal == _seal(f"{pid} {number} {durability} {boot}"):
@@ -123,15 +154,15 @@ def _seal(words: str) -> str:
     return f"{zlib.crc32(words.encode()):08x}"
 
 
-def _read_boot() -> str:
+def _readboot() -> str:
     with contextlib.suppress(OSError):
         return BOOT_ID.read_text().strip()
     return "-"
 
 
-_BOOT: Final = _read_boot()
+_BOOT: Final = _readboot()
 
 
-def _boot() -> str:
+def boot() -> str:
     """Which start of the machine this is; "-" where nothing tells."""
     return _BOOT

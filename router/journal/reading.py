@@ -9,9 +9,9 @@ import apsw
 import msgspec
 from attrs import field, frozen
 
-from router.journal.schema import IN_DOUBT
+from router.journal.schema import EPOCHS, IN_DOUBT
 
-__all__ = ["Kept", "Told", "entries", "kept", "story"]
+__all__ = ["Kept", "Told", "entries", "entries_of", "epoch", "kept", "story", "version"]
 
 
 @frozen(kw_only=True)
@@ -69,6 +69,16 @@ _KEPT: Final = f"""
 _COLUMNS: Final = "number, run, at, op, venue, what, order_id, client_order_id, facts"
 
 
+def version(db: apsw.Connection) -> int:
+    """Which version it says that it is."""
+    return int(db.pragma("user_version"))
+
+
+def epoch(db: apsw.Connection) -> int:
+    """The highest that any run of it had; 0 where none traded under a lease."""
+    return int(db.execute("SELECT coalesce(max(epoch), 0) FROM run").get) if version(db) >= EPOCHS else 0
+
+
 def kept(db: apsw.Connection) -> list[Kept]:
     """What is not over, oldest first."""
     return [
@@ -80,13 +90,14 @@ def kept(db: apsw.Connection) -> list[Kept]:
             state=state,
             known=_read(known),
             live=bool(live),
-            told=_of(db, op),
+            told=entries_of(db, op),
         )
         for op, venue, account, verb, state, known, live in db.execute(_KEPT)
     ]
 
 
-def _of(db: apsw.Connection, op: str) -> list[Told]:
+def entries_of(db: apsw.Connection, op: str) -> list[Told]:
+    """Those of one operation, in order."""
     return [_told(row) for row in db.execute(f"SELECT {_COLUMNS} FROM entry WHERE op = ? ORDER BY number", (op,))]
 
 

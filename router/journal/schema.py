@@ -1,6 +1,7 @@
 """The journal's tables, and the rules that SQLite itself keeps.
 
-    run        one row for each time that a Router opened the journal; closed is NULL while it runs, and for ever if it died
+    run        one row for each time that a Router opened the journal; closed is NULL while it runs, and for ever if it died;
+               epoch is that of the lease under which it traded, 0 where there was none
     entry      what happened, in order: the story. Nothing in it is ever changed
     operation  one row for each command: how far it got. Made and moved with the entries
     own_order  one row for each order placed here: as it was last known. Made and moved with the entries
@@ -13,16 +14,31 @@ Rules:
 4. Only what is over can be deleted: no operation in doubt, no order that may be open, and no entry of either.
 5. Entries are numbered by the writer, without a gap; the last one stays, because the next is counted from it.
 6. Times are wall-clock seconds since 1970; facts are JSON; crc is that of the row's other columns.
+7. A version differs from the one before it in what is named here, and in nothing else: a run has an epoch from version 2 on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["APPLICATION_ID", "ENDED", "FINAL", "IN_DOUBT", "SCHEMA", "SCHEMA_VERSION", "WHATS"]
+__all__ = [
+    "APPLICATION_ID",
+    "ENDED",
+    "EPOCHS",
+    "FINAL",
+    "IN_DOUBT",
+    "RUN",
+    "SCHEMA",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "WHATS",
+]
 
 APPLICATION_ID: Final = 0x56524A31  # "VRJ1"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+EPOCHS: Final = 2
+"""The version from which on a run has an epoch."""
 
 IN_DOUBT: Final = ("intent", "unknown")
 FINAL: Final = ("confirmed", "refused", "not_sent", "resolved")
@@ -57,7 +73,9 @@ def _words(words: tuple[str, ...]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-SCHEMA: Final = f"""
+def _run(column: str = "", old: str = "", new: str = "") -> str:
+    """The table of runs, and what SQLite keeps of it. Given what a version has more than the first."""
+    return f"""
 CREATE TABLE run (
     run INTEGER PRIMARY KEY,
     prefix TEXT NOT NULL,
@@ -66,9 +84,26 @@ CREATE TABLE run (
     version TEXT NOT NULL,
     durability TEXT NOT NULL,
     opened REAL NOT NULL,
-    closed REAL
+    closed REAL{column}
 ) STRICT;
+CREATE TRIGGER run_is_kept BEFORE DELETE ON run BEGIN
+    SELECT RAISE(ABORT, 'a run is not forgotten');
+END;
+CREATE TRIGGER run_ends_once BEFORE UPDATE ON run
+WHEN OLD.closed IS NOT NULL OR (OLD.run, OLD.prefix, OLD.pid, OLD.host, OLD.version, OLD.durability, OLD.opened{old})
+     IS NOT (NEW.run, NEW.prefix, NEW.pid, NEW.host, NEW.version, NEW.durability, NEW.opened{new}) BEGIN
+    SELECT RAISE(ABORT, 'a run ends once, and nothing else of it changes');
+END;
+"""
 
+
+RUN: Final[Mapping[int, str]] = {
+    1: _run(),
+    2: _run(",\n    epoch INTEGER NOT NULL DEFAULT 0", ", OLD.epoch", ", NEW.epoch"),
+}
+"""The table of runs, by version."""
+
+_REST: Final = f"""
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY,
     run INTEGER NOT NULL,
@@ -108,14 +143,6 @@ CREATE TABLE own_order (
     changed REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER run_is_kept BEFORE DELETE ON run BEGIN
-    SELECT RAISE(ABORT, 'a run is not forgotten');
-END;
-CREATE TRIGGER run_ends_once BEFORE UPDATE ON run
-WHEN OLD.closed IS NOT NULL OR (OLD.run, OLD.prefix, OLD.pid, OLD.host, OLD.version, OLD.durability, OLD.opened)
-     IS NOT (NEW.run, NEW.prefix, NEW.pid, NEW.host, NEW.version, NEW.durability, NEW.opened) BEGIN
-    SELECT RAISE(ABORT, 'a run ends once, and nothing else of it changes');
-END;
 CREATE TRIGGER entry_is_next BEFORE INSERT ON entry
 WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM entry) BEGIN
     SELECT RAISE(ABORT, 'an entry comes after the last one');
@@ -161,5 +188,10 @@ WHEN OLD.live OR EXISTS (SELECT 1 FROM operation WHERE op = OLD.op AND state IN 
 END;
 
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
 """
+
+SCHEMAS: Final[Mapping[int, str]] = {
+    version: f"{run}{_REST}PRAGMA user_version = {version};\n" for version, run in RUN.items()
+}
+"""What makes a journal of each version that this one reads."""
+SCHEMA: Final = SCHEMAS[SCHEMA_VERSION]

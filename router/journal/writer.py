@@ -31,6 +31,7 @@ from router.errors import JournalError, RouterError
 from router.journal import file as journalfile
 from router.journal.lock import Lock
 from router.journal.reading import Kept, kept
+from router.journal.renewal import renew
 from router.journal.rows import Encoder
 from router.journal.tables import moves
 from router.model import process_prefix
@@ -58,12 +59,14 @@ class Found:
 
 
 class Writer:
-    """The thread, from start() to its end. shown: the journal as its owner calls it. told, failed: called on the loop."""
+    """The thread, from start() to its end. shown: the journal as its owner calls it; epoch: of the lease under which this run
+    trades. told, failed: called on the loop.
+    """
 
     def __init__(
-        self, shown: Path, durability: str, told: Callable[[int], None], failed: Callable[[str], None]
+        self, shown: Path, durability: str, epoch: int, told: Callable[[int], None], failed: Callable[[str], None]
     ) -> None:
-        self._shown, self._durability = shown, durability
+        self._shown, self._durability, self._epoch = shown, durability, epoch
         self._told, self._failed = told, failed
         self._loop = asyncio.get_running_loop()
         self._work: deque[tuple[int, Record]] = deque()
@@ -109,7 +112,7 @@ class Writer:
     def _run(self) -> None:
         hold: _Hold | None = None
         try:
-            hold = _Hold(self._shown, self._durability, self._is_unwanted)
+            hold = _Hold(self._shown, self._durability, self._epoch, self._is_unwanted)
             self._call(_settle, self.opened, Found(hold.last, hold.kept))
             self._write_all(hold)
         except RouterError as error:
@@ -203,7 +206,7 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
 class _Hold:
     """The lock and the connection, and what is done with them in the thread."""
 
-    def __init__(self, shown: Path, durability: str, is_unwanted: Callable[[], bool]) -> None:
+    def __init__(self, shown: Path, durability: str, epoch: int, is_unwanted: Callable[[], bool]) -> None:
         self._shown = shown
         self._db: apsw.Connection | None = None
         self._files: list[tuple[Path, int, int]] = []
@@ -212,14 +215,14 @@ class _Hold:
             journalfile.look_at(file, writing=True)  # so that no lock is left beside what is no journal
         self._lock = Lock(file, str(shown), durability)
         try:
-            self._open(file, durability, is_unwanted)
+            self._open(file, durability, epoch, is_unwanted)
         except BaseException as error:
             self.close()
             if isinstance(error, apsw.Error | OSError):
                 raise JournalError(str(shown), f"it can't be opened: {journalfile.explain(error, shown)}") from None
             raise
 
-    def _open(self, file: Path, durability: str, is_unwanted: Callable[[], bool]) -> None:
+    def _open(self, file: Path, durability: str, epoch: int, is_unwanted: Callable[[], bool]) -> None:
         sync = {"full": "FULL", "process": "NORMAL"}[durability]
         journalfile.create(file, self._lock.mark, sync)
         journalfile.single(file)
@@ -229,13 +232,17 @@ class _Hold:
             self.kept = kept(db)
             self.last = db.execute("SELECT coalesce(max(number), 0) FROM entry").get
         self._db = journalfile.connect(file, sync)
-        self._begin(durability)
+        renew(self._db)
+        self._begin(durability, epoch)
         self._files = [_identity(Path(f"{file}{end}")) for end in ("", "-wal", "-lock")]
 
-    def _begin(self, durability: str) -> None:
-        row = (process_prefix(), os.getpid(), platform.node(), version("venue-router"), durability, time.time())
+    def _begin(self, durability: str, epoch: int) -> None:
+        who = (process_prefix(), os.getpid(), platform.node(), version("venue-router"))
+        row = (*who, durability, time.time(), epoch)
         db = self._connected
-        db.execute("INSERT INTO run (prefix, pid, host, version, durability, opened) VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute(
+            "INSERT INTO run (prefix, pid, host, version, durability, opened, epoch) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+        )
         self._run = db.last_insert_rowid()
         self._encoder = Encoder(self._run)
         self._lock.write(self.last)

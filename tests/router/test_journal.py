@@ -398,3 +398,44 @@ async def test_a_time_that_is_none_is_now(journal):
     times = [entry.at for entry in read(journal.path)]
     assert times[2:] == [-5.0, float(2**40)]
     assert all(time > 1_700_000_000 for time in times[:2])
+
+
+# -- who copies it
+
+
+async def test_whoever_copies_it_is_told_of_each_commit(journal):
+    told, waited = [], []
+    journal.on_durable = lambda number: told.append((number, journal.is_durable(number)))
+    for number in range(1, 4):
+        assert journal.put(happened()) == number
+        journal.when(number, lambda kept, number=number: waited.append((number, kept, len(told))))
+        assert await journal.written(number, 5)
+    await until(lambda: len(told) == 3)
+    assert told == [(1, True), (2, True), (3, True)]
+    assert waited == [(1, True, 0), (2, True, 1), (3, True, 2)]  # those who wait come first
+
+
+async def test_whoever_copies_it_is_told_of_what_closing_writes(tmp_path):
+    journal, told = Journal(tmp_path / "j", "process"), []
+    journal.on_durable = told.append
+    await journal.open()
+    last = max(journal.put(happened(), hurry=False) for _ in range(5))
+    await journal.close()
+    assert told[-1] == last
+
+
+async def test_a_mistake_of_whoever_copies_it_is_nobody_elses(journal, caplog):
+    journal.on_durable = lambda _: 1 / 0
+    assert await journal.written(journal.put(happened()), 5)
+    assert await journal.written(journal.put(happened()), 5)
+    await until(lambda: caplog.text.count("whoever copies the journal") == 2)
+    assert not journal.fault
+
+
+async def test_after_a_fault_whoever_copies_it_hears_nothing_more(journal, caplog):
+    told = []
+    assert await journal.written(journal.put(happened()), 5)
+    journal.on_durable = told.append
+    assert not await journal.written(journal.put(Record("no such word", "v")), 5)
+    assert told == []
+    assert "please report it" in caplog.text

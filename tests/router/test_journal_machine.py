@@ -363,6 +363,7 @@ class JournalMachine(RuleBasedStateMachine):
         yield f"DELETE FROM entry WHERE number = {number}"
         yield "DELETE FROM run"
         yield "UPDATE run SET opened = 0"
+        yield "UPDATE run SET epoch = epoch + 1"
         for skipped in (0, number, number + 2):
             yield f"INSERT OR REPLACE INTO entry VALUES ({skipped}, 1, 1, null, 'v', 'lost', null, null, '{{}}', 1)"
         for name, op in self.ops.items():
