@@ -13,7 +13,7 @@ from attrs import evolve
 
 from adapters.qfex.codec import SPEC, QfexCodec
 from benchmarks.venue import Venue
-from router import Order, Outcome, Router
+from router import AnyRouter, Order, Outcome, Router
 from router.session import Session
 
 __all__ = ["Trader", "router_on", "session_on"]
@@ -36,7 +36,7 @@ def session_on(venue: Venue) -> Session:
 class Trader:
     """One Router's turns. Times are in microseconds."""
 
-    def __init__(self, router: Router, venue: Venue) -> None:
+    def __init__(self, router: AnyRouter, venue: Venue) -> None:
         self.router, self._venue = router, venue
 
     async def in_turn(self, size: int, pause: float = 0.0) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """One cancel() across venues that have nothing in common. The public names, and nothing else."""
 
+from router.anyrouter import AnyRouter
 from router.batch import CancelBatch
 from router.core import EventStream, Router
 from router.deadman import DeadMan
@@ -7,10 +8,13 @@ from router.errors import (
     CancelRefused,
     CannotList,
     ConfigError,
+    GatewayError,
+    GatewayUnreachable,
     JournalBusy,
     JournalDamaged,
     JournalError,
     LoginRefused,
+    NotAuthorised,
     NotSent,
     OutcomeError,
     OutcomeUnknown,
@@ -43,6 +47,7 @@ from router.report import (
 )
 
 __all__ = [
+    "AnyRouter",
     "Budget",
     "Cancel",
     "CancelBatch",
@@ -56,6 +61,8 @@ __all__ = [
     "Event",
     "EventStream",
     "ExecType",
+    "GatewayError",
+    "GatewayUnreachable",
     "Health",
     "IdKind",
     "JournalBusy",
@@ -64,6 +71,7 @@ __all__ = [
     "LoginRefused",
     "MassCancelReport",
     "NotAffected",
+    "NotAuthorised",
     "NotSent",
     "OrdRejReason",
     "OrdStatus",

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
-from router.desk import Desk
-from router.model import Cancel, Order
 from router.report import CancelReport
 
-__all__ = ["CHUNK", "CancelBatch", "start_cancel"]
+__all__ = ["CHUNK", "CancelBatch"]
 
 CHUNK = 32  # cancels started between two yields, so that many at once don't hold up another venue's
 
 Told = asyncio.Future[CancelReport]
-
-
-def start_cancel(desk: Desk, request: Cancel | Order, deadline: float | None) -> Told:
-    """Start one cancel, of an address or of the very order."""
-    return desk.cancel_order(request, deadline) if isinstance(request, Order) else desk.cancel(request, deadline)
+T = TypeVar("T")
 
 
 class CancelBatch:
-    """Several cancels under way. Await it for the list of reports, or iterate as they complete; as often as you like."""
+    """Several cancels under way. Await it for the list of reports, or iterate as they complete; as often as you like.
 
-    def __init__(self, requests: list[tuple[Desk, Cancel | Order]], deadline: float | None) -> None:
-        self._size = len(requests)
-        self._rest = requests[::-1]  # those that are not started, the next one last: what is started is not kept
-        self._deadline = deadline
+    start: starts one of these items.
+    """
+
+    def __init__(self, items: list[T], start: Callable[[T], Told]) -> None:
+        self._size = len(items)
+        self._rest: list[Any] = items[
+            ::-1
+        ]  # those that are not started, the next one last: what is started is not kept
+        self._begin: Callable[[Any], Told] = start
         self._told: list[Told] = []
         self._listeners: list[Callable[[Told], None]] = []
         self._start()
@@ -41,14 +40,14 @@ class CancelBatch:
     def _start(self) -> None:
         """The next chunk."""
         for _ in range(min(CHUNK, len(self._rest))):
-            told = self._begin(*self._rest.pop())
+            told = self._started(self._rest.pop())
             for listener in self._listeners:
                 told.add_done_callback(listener)
             self._told.append(told)
 
-    def _begin(self, desk: Desk, request: Cancel | Order) -> Told:
+    def _started(self, item: Any) -> Told:
         try:
-            return start_cancel(desk, request, self._deadline)
+            return self._begin(item)
         except Exception as error:  # noqa: BLE001 - one that cannot be started must not hold up the others
             told: Told = asyncio.get_running_loop().create_future()
             told.set_exception(error)

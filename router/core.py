@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakValueDictionary
 
-from router.batch import CancelBatch, start_cancel
+from router.anyrouter import Addressed, AnyRouter, Target
+from router.batch import CancelBatch
 from router.deadman import DeadMan
 from router.desk import Desk
 from router.errors import JournalError, RouterClosed, UnknownVenue
@@ -20,6 +21,7 @@ from router.events import EventStream, EventStreams
 from router.masscancel import MassCancel
 from router.massreport import Doubt, MassCancelReport, VenueCancelReport
 from router.model import Cancel, IdKind, Number, Order, optional_number
+from router.operation import Operation
 from router.recovery import Recovery
 from router.replacing import replace_natively, replace_with_gap
 from router.report import CancelReport, Health, OrderState, Replace, SubmitReport
@@ -28,13 +30,9 @@ from router.venue import Adapter
 if TYPE_CHECKING:
     from router.journal import Journal
 
-__all__ = ["CancelBatch", "EventStream", "Router", "Target"]
+__all__ = ["Addressed", "CancelBatch", "EventStream", "Router", "Target"]
 
 log = logging.getLogger("router.core")
-
-Addressed = Cancel | Order | OrderState | SubmitReport
-Target = Addressed | str
-"""What cancel() takes: anything that knows its own address, or a venue's name followed by an id."""
 
 
 class Router:
@@ -68,6 +66,8 @@ class Router:
         self._journal = _journal(journal, durability)
         self.journal_error: JournalError | None = None
         """Why the journal could not be opened, where strict=False went on without it."""
+        self.lease_epoch = 0
+        """Under which lease this Router trades, as its journal is to tell; 0: under none. Set before it is opened."""
         self._recoveries: list[Recovery] = []
         self._recovering: asyncio.Future[Any] | None = None
         self._streams = EventStreams()
@@ -152,7 +152,7 @@ class Router:
 
     async def _begin_anew(self, journal: Journal) -> None:
         """What the journal says is what is known: it may have been written by others since this Router was last open."""
-        found = await journal.open()
+        found = await journal.open(self.lease_epoch)
         desks = self._new_desks()
         self._recoveries = [Recovery(desk, found, str(journal.path)) for desk in desks.values()]
         for name, desk in desks.items():
@@ -212,19 +212,20 @@ class Router:
             request: Cancel | Order = Cancel(target, id, kind, symbol)
         else:
             request = self._request(target, id, kind, symbol)
-        return await start_cancel(self._desk(request.venue), request, _deadline(deadline))
+        return await _start(self.desk(request.venue), request, _deadline(deadline))
 
     def cancel_many(self, cancels: Iterable[Addressed], *, deadline: float | None = None) -> CancelBatch:
         """Start all of these cancels now. Await it for the reports in order, or iterate over them as they complete."""
         requests = [self._request(cancel, None, None, None) for cancel in cancels]
-        desks = [self._desk(request.venue) for request in requests]
-        return CancelBatch(list(zip(desks, requests, strict=True)), _deadline(deadline))
+        desks = [self.desk(request.venue) for request in requests]
+        seconds = _deadline(deadline)
+        return CancelBatch(list(zip(desks, requests, strict=True)), lambda each: _start(*each, seconds))
 
     async def submit(self, order: Order, *, deadline: float | None = None) -> SubmitReport:
         """Place an order, once. Raises ValueError for an Order that was submitted before."""
         if not isinstance(order, Order):
             raise TypeError(f"submit() takes an Order, not {order!r}")
-        desk, seconds = self._desk(order.venue), _deadline(deadline)
+        desk, seconds = self.desk(order.venue), _deadline(deadline)
         if self._submitted.get(id(order)) is order:
             raise ValueError(
                 f"{order.venue}: the order {order.client_order_id} was submitted before; build a new Order to place another"
@@ -297,7 +298,7 @@ class Router:
         by the ROUTER, and the old order is gone.
         """
         request = self._request(target, None, None, None)
-        desk, seconds = self._desk(request.venue), _deadline(deadline)
+        desk, seconds = self.desk(request.venue), _deadline(deadline)
         address = desk.address(request) if isinstance(request, Order) else request
         replace = Replace(
             target=address,
@@ -317,7 +318,7 @@ class Router:
 
         Raises CannotList where the venue documents no way to list, ReadFailed where it did not answer readably.
         """
-        return await self._desk(venue).open_orders()
+        return await self.desk(venue).open_orders()
 
     def events(self) -> EventStream:
         """What happens to orders from now on, of every venue. Each call has a queue of its own; nothing is dropped."""
@@ -330,21 +331,29 @@ class Router:
         """How each venue is."""
         return {name: desk.health() for name, desk in self._desks.items()}
 
-    # -- inside
+    # -- for those who run it on behalf of others
 
-    def _scope(self, venue: str | None, scope: str) -> list[Desk]:
-        """The venues that a cancel_all is about."""
-        if scope not in {"account", "own"}:
-            raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
-        return [self._desk(name) for name in (self._desks if venue is None else [venue])]
-
-    def _desk(self, venue: str) -> Desk:
+    def desk(self, venue: str) -> Desk:
+        """Everything that is kept about one venue. Raises UnknownVenue, RouterClosed."""
         desk = self._desks.get(venue)
         if desk is None:
             raise UnknownVenue(venue, self._desks)
         if not self._is_open:
             raise RouterClosed(f"{venue}: the Router is not open; use it inside `async with Router(...)`")
         return desk
+
+    def resumed(self, op: str) -> Operation | None:
+        """The command of this name that recovery brought back from the journal, or that was adopted: for its desk's settle() and told()."""
+        found = (desk.resumed.get(op) for desk in self._desks.values())
+        return next((operation for operation in found if operation is not None), None)
+
+    # -- inside
+
+    def _scope(self, venue: str | None, scope: str) -> list[Desk]:
+        """The venues that a cancel_all is about."""
+        if scope not in {"account", "own"}:
+            raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
+        return [self.desk(name) for name in (self._desks if venue is None else [venue])]
 
     def _request(
         self, target: Target, id_: str | None, kind: IdKind | str | None, symbol: str | None
@@ -360,6 +369,16 @@ class Router:
         if isinstance(target, OrderState | SubmitReport):
             return target.to_cancel()
         raise TypeError(f"{target!r} is nothing that can be cancelled")
+
+
+def _checked(router: Router) -> AnyRouter:
+    """A Router is what strategies are promised: the type checker looks."""
+    return router
+
+
+def _start(desk: Desk, request: Cancel | Order, deadline: float | None) -> asyncio.Future[CancelReport]:
+    """Start one cancel, of an address or of the very order."""
+    return desk.cancel_order(request, deadline) if isinstance(request, Order) else desk.cancel(request, deadline)
 
 
 def _part(desk: Desk, result: VenueCancelReport | BaseException) -> VenueCancelReport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -23,7 +23,8 @@ from router.errors import CannotExpress
 from router.events import EventStreams
 from router.ledger import Change, Entry, Ledger
 from router.model import Cancel, IdKind, Order, OrderType
-from router.operation import Operation, Phase, Reply
+from router.naming import Names
+from router.operation import Named, Operation, Phase, Reply
 from router.parts import Parts
 from router.reconcile import News, missing
 from router.redact import Sealed
@@ -43,7 +44,7 @@ from router.scribe import Scribe
 from router.settling import CLIENT_KINDS, Settler, carries
 from router.sticky import Sticky
 from router.submissions import Submissions
-from router.venue import Adapter, Answer, Execution, Intent, Reading
+from router.venue import Adapter, Answer, Effect, Execution, Intent, Reading
 
 if TYPE_CHECKING:
     from router.journal import Journal
@@ -82,13 +83,17 @@ class Desk:
         self.submitted = Submissions()
         self._placing: dict[Entry, Operation] = {}
         self._replacing: dict[Operation, Entry] = {}
-        self.gaps: dict[Entry, str | None] = {}
-        """Orders of which a replace has cancelled the old one and not placed the new one yet, with their symbols."""
-        self._gates: list[str | None] = []
+        self.gaps: dict[Entry, tuple[str | None, str]] = {}
+        """Orders of which a replace has cancelled the old one and not placed the new one yet: its symbol, and whose it will be."""
+        self._gates: list[tuple[str | None, str | None]] = []
         self.watchers: list[Callable[[Event], None]] = []
         """Who else is told of each Event."""
         self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
         self._doubts = Doubts()
+        self.names = Names()
+        self.resumed: dict[str, Operation] = {}
+        """Commands that an earlier run, or another Router, may have sent, by their names in the journal."""
+        self._asking: set[asyncio.Task[None]] = set()
         self._reconsidering = False
         self._absorbed: Reading | None = None
         self.is_closed = False
@@ -105,6 +110,9 @@ class Desk:
     async def close(self) -> None:
         self.is_closed = True
         self.scribe.end()
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
         await self._settler.close()
         for operation in self.held_up or ():
             operation.fail("the Router was closed")
@@ -113,37 +121,45 @@ class Desk:
 
     # -- cancels
 
-    def cancel(self, request: Cancel, deadline: float | None) -> asyncio.Future[CancelReport]:
-        """Start a cancel, or join the one of the same address that is under way."""
+    def cancel(
+        self, request: Cancel, deadline: float | None, named: Named | None = None
+    ) -> asyncio.Future[CancelReport]:
+        """Start a cancel, or join the one of the same address that is under way. Raises ValueError for a name that was used before."""
+        if named is not None:
+            self.names.take(named.id)
         due = self._due(deadline)
         try:
             command = resolve(self.canonical(request), self.ledger, self.adapter.spec)
         except CannotExpress as error:
             unplaced = self._unplaced(self.canonical(request))
             if len(unplaced) == 1:
-                return self._cancel_unplaced(unplaced[0], request, due)
+                return self._cancel_unplaced(unplaced[0], request, due, named)
             return self._refuse(Operation(request, request, self), due, str(error))
         unplaced = self._unplaced(command)
         if unplaced and len(unplaced) == len(self._live(command)) == 1:
-            return self._cancel_unplaced(unplaced[0], request, due)
+            return self._cancel_unplaced(unplaced[0], request, due, named)
         for entry in unplaced:
             self._withdraw(entry)
-        return self._cancel_placed(command, request, due)
+        return self._cancel_placed(command, request, due, named)
 
-    def cancel_order(self, order: Order, deadline: float | None) -> asyncio.Future[CancelReport]:
+    def cancel_order(
+        self, order: Order, deadline: float | None, named: Named | None = None
+    ) -> asyncio.Future[CancelReport]:
         """Cancel this very order, of which the client id may name others as well."""
         known = self.submitted.of(order)
         if known is None:
-            return self.cancel(self._by_client_id(order), deadline)
+            return self.cancel(self._by_client_id(order), deadline, named)
         entry = known.entry()
         if entry is None and known.address is not None:
-            return self.cancel(known.address, deadline)
-        if entry is None:
-            return self._never_placed(order, known.fate, deadline)
-        if entry in self._placing and (entry.state.order_id is None or self._is_unsent(entry)):
-            return self._cancel_unplaced(entry, self._by_client_id(order), self._due(deadline))
-        if entry.state.order_id is not None:
-            return self.cancel(entry.state.to_cancel(), deadline)
+            return self.cancel(known.address, deadline, named)
+        if entry is not None and entry in self._placing and (entry.state.order_id is None or self._is_unsent(entry)):
+            if named is not None:
+                self.names.take(named.id)
+            return self._cancel_unplaced(entry, self._by_client_id(order), self._due(deadline), named)
+        if entry is not None and entry.state.order_id is not None:
+            return self.cancel(entry.state.to_cancel(), deadline, named)
+        if named is not None:
+            self.names.take(named.id)
         return self._never_placed(order, known.fate, deadline)
 
     def _never_placed(self, order: Order, fate: str, deadline: float | None) -> asyncio.Future[CancelReport]:
@@ -151,13 +167,18 @@ class Desk:
         text = f"{self.name}: the order was not placed: {fate}"
         return self._refuse(Operation(request, request, self), self._due(deadline), text)
 
-    def _cancel_placed(self, command: Cancel, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
+    def _cancel_placed(
+        self, command: Cancel, request: Cancel, due: float, named: Named | None
+    ) -> asyncio.Future[CancelReport]:
         running, entry = self._doubts.under(command), self.ledger.find(command.id)
         if entry is not None:
             entry.cancels += 1
         if running is not None and running.is_awaited and running.phase is not Phase.DONE:
+            if named is not None:
+                self.scribe.joined(running, request, named)
             return self._join(running, due)
         operation = Operation(command, request, self)
+        operation.named = named
         future: asyncio.Future[CancelReport] = operation.join(due)
         self._start_beside(running, operation, command)
         return future
@@ -182,12 +203,17 @@ class Desk:
 
     # -- cancels of orders that are not placed yet
 
-    def _cancel_unplaced(self, entry: Entry, request: Cancel, due: float) -> asyncio.Future[CancelReport]:
+    def _cancel_unplaced(
+        self, entry: Entry, request: Cancel, due: float, named: Named | None
+    ) -> asyncio.Future[CancelReport]:
         """Withdraw the submit, or hold the cancel until its answer names the order."""
         operation = self._sticky.find(entry)
         if operation is not None:
+            if named is not None:
+                self.scribe.joined(operation, request, named)
             return self._join(operation, due)
         operation = Operation(self._by_client_id(entry.order) if entry.order else request, request, self)
+        operation.named = named
         operation.subject = entry
         if self._withdraw(entry):
             text = f"{self.name}: the order was not placed yet, and now never will be"
@@ -263,25 +289,36 @@ class Desk:
             return f"{self.name} has no {order.type} orders; it has: {', '.join(sorted(spec.order_types))}"
         return f"{self.name} takes no orders as it is: placing {spec.docs.get('placing', 'is not supported')}"
 
-    def submit(self, order: Order, deadline: float | None) -> asyncio.Future[SubmitReport]:
-        """Start a submit."""
+    def submit(self, order: Order, deadline: float | None, named: Named | None = None) -> asyncio.Future[SubmitReport]:
+        """Start a submit. Raises ValueError for a name that was used before."""
+        if named is not None:
+            self.names.take(named.id)
         operation = Operation(order, order, self)
+        operation.named = named
         due = self._due(deadline)
         known = self.submitted.new(order)
         known.fate = GATED
         if order.type not in self.adapter.spec.order_types:
             known.fate = self._unplaceable(order)
             return self._refuse(operation, due, known.fate)
-        if self.is_gated(order.symbol):
+        strategy = "" if named is None else named.strategy
+        if self._gates and self.is_gated(order.symbol, strategy):
             return self._refuse(operation, due, f"{self.name}: {GATED}")
-        operation.subject = entry = self.ledger.intend(order, time.time())
+        minted = named is not None and named.id == order.client_order_id  # as operation_id() makes them
+        operation.subject = entry = self.ledger.intend(order, time.time(), minted=minted)
+        entry.strategy = strategy
         known.entry = ref(entry)
         self._placing[entry] = operation
         return self._send(operation, due)
 
-    def replace(self, replace: Replace, deadline: float | None) -> asyncio.Future[SubmitReport]:
-        """Start a native replace of an order that the ledger knows."""
+    def replace(
+        self, replace: Replace, deadline: float | None, named: Named | None = None
+    ) -> asyncio.Future[SubmitReport]:
+        """Start a native replace of an order that the ledger knows. Raises ValueError for a name that was used before."""
+        if named is not None:
+            self.names.take(named.id)
         operation = Operation(replace, replace, self)
+        operation.named = named
         due = self._due(deadline)
         try:
             target = resolve(self.canonical(replace.target), self.ledger, self.adapter.spec)
@@ -296,13 +333,14 @@ class Desk:
             )
         if target.kind not in self.adapter.spec.replaces:
             return self._refuse(operation, due, f"{self.name} has no native replace of a {target.kind}")
-        if self.is_gated(entry.state.symbol):
+        if self.is_gated(entry.state.symbol, entry.strategy):
             return self._refuse(operation, due, f"{self.name}: {GATED}")
         if any(each is entry for each in self._replacing.values()):
             text = f"{self.name}: another replace of {target.id} is not settled yet; await its settled() first"
             return self._refuse(operation, due, text)
         operation.command = evolve(replace, target=target, known=entry.state)
         operation.subject = self._replacing[operation] = entry
+        entry.replaces += 1
         return self._send(operation, due)
 
     def replaced(self, entry: Entry) -> None:
@@ -318,7 +356,13 @@ class Desk:
         )
         self.apply(ended, asked=True)
 
-    # -- what an earlier run of the process left in doubt
+    # -- what an earlier run of the process left in doubt, or another Router
+
+    def ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Find out about something, until this is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     def resume_submit(self, operation: Operation, entry: Entry) -> Operation:
         """A submit that may have been executed: its order is in the ledger."""
@@ -336,9 +380,17 @@ class Desk:
         self._doubts.resume(operation)
         return operation
 
+    def drop_replace(self, operation: Operation) -> None:
+        """It is in doubt, and nothing comes of it any more."""
+        self._replacing.pop(operation, None)
+
     def resume_cancel(self, operation: Operation) -> None:
         """A cancel that may have been executed."""
         assert isinstance(operation.command, Cancel)  # noqa: S101 - see the name
+        running = self._doubts.under(operation.command)
+        if running is not None:
+            self._doubts.begin(operation, operation.command, running)
+            running.repeated = operation.repeated = True
         self._doubts.resume(operation)
         self._mark(operation.command, asked=True)
 
@@ -349,25 +401,31 @@ class Desk:
 
     # -- cancel_all's gate
 
-    def gate(self, symbol: str | None) -> list[Operation]:
-        """Let nothing new be placed on this symbol (None: on any); what has not left never will. Returns what is under way."""
-        self._gates.append(symbol)
-        for operation in self.placing(symbol):
+    def gate(self, symbol: str | None, strategy: str | None = None) -> list[Operation]:
+        """Let nothing new be placed on this symbol (None: on any) by this strategy (None: by any); what has not left never will.
+        Returns what is under way.
+        """
+        self._gates.append((symbol, strategy))
+        for operation in self.placing(symbol, strategy):
             if operation.phase is Phase.HELD and not operation.attempts:
                 operation.fail(f"{self.name}: {GATED}")
-        return self.placing(symbol)
+        return self.placing(symbol, strategy)
 
-    def ungate(self, symbol: str | None) -> None:
-        self._gates.remove(symbol)
+    def ungate(self, symbol: str | None, strategy: str | None = None) -> None:
+        self._gates.remove((symbol, strategy))
 
-    def placing(self, symbol: str | None) -> list[Operation]:
+    def placing(self, symbol: str | None, strategy: str | None = None) -> list[Operation]:
         """Submits and replaces that are neither answered nor settled."""
         for operation, entry in list(self._replacing.items()):
             if not (entry.is_live or operation.is_awaited):  # what has ended is not modified any more
                 del self._replacing[operation]
         under_way = [(operation, entry) for entry, operation in self._placing.items()]
         under_way += self._replacing.items()
-        return [operation for operation, entry in under_way if symbol in {None, entry.state.symbol}]
+        return [
+            operation
+            for operation, entry in under_way
+            if symbol in {None, entry.state.symbol} and strategy in {None, entry.strategy}
+        ]
 
     def subject(self, operation: Operation) -> OrderState | None:
         """The order that a submit or replace is about."""
@@ -403,13 +461,22 @@ class Desk:
     def _resolved(self, entry: Entry) -> Cancel:
         return resolve(self.canonical(entry.state.to_cancel()), self.ledger, self.adapter.spec)
 
-    def is_placing(self, symbol: str | None) -> bool:
-        """Whether anything may yet be placed on this symbol (None: on any)."""
-        return bool(self.placing(symbol)) or any(symbol in {None, each} for each in self.gaps.values())
+    def is_placing(self, symbol: str | None, strategy: str | None = None) -> bool:
+        """Whether anything may yet be placed on this symbol (None: on any) by this strategy (None: by any)."""
+        return bool(self.placing(symbol, strategy)) or self.is_between(symbol, strategy)
 
-    def is_gated(self, symbol: str | None) -> bool:
-        """Whether a cancel_all lets nothing new be placed on this symbol."""
-        return any(gate in {None, symbol} for gate in self._gates)
+    def is_between(self, symbol: str | None, strategy: str | None = None) -> bool:
+        """Whether a replace is between its cancel and its new order."""
+        return any(symbol in {None, each} and strategy in {None, whose} for each, whose in self.gaps.values())
+
+    def is_gated(self, symbol: str | None, strategy: str = "") -> bool:
+        """Whether a cancel_all lets this strategy place nothing new on this symbol."""
+        return any(gate in {None, symbol} and whose in {None, strategy} for gate, whose in self._gates)
+
+    def is_of(self, state: OrderState, strategy: str) -> bool:
+        """Whether this strategy placed the order."""
+        entry = self.ledger.find(state.order_id or "")
+        return entry is not None and entry.state.own and entry.strategy == strategy
 
     # -- asking
 
@@ -500,6 +567,10 @@ class Desk:
         return fits
 
     def intend(self, operation: Operation, intent: Intent, go: Callable[[], None]) -> None:
+        if operation.adopted and intent.effect is not Effect.IDEMPOTENT:
+            operation.phase = Phase.WRITTEN
+            operation.note("it was not sent again, because that could do something new")
+            return
         order = operation.command
         namesakes = self.ledger.named(order.client_order_id) if isinstance(order, Order) else ()
         self.scribe.intend(operation, intent, go, namesakes)

@@ -96,8 +96,12 @@ class Entry:
     """Whether its client id was made by this library, so that no other order has it."""
     op: str = ""
     """The journal's name of the submit; "" where it is in none."""
+    strategy: str = ""
+    """Which strategy placed it, where several use one Router."""
     cancels: int = 0
     """How often somebody here has asked to cancel it by the venue's id."""
+    replaces: int = 0
+    """How often somebody here has asked to change it."""
 
     @property
     def is_live(self) -> bool:
@@ -189,8 +193,8 @@ class Ledger:
 
     # -- telling
 
-    def intend(self, order: Order, now: float = 0.0) -> Entry:
-        """An order of ours is about to be sent, at this wall time."""
+    def intend(self, order: Order, now: float = 0.0, *, minted: bool = False) -> Entry:
+        """An order of ours is about to be sent, at this wall time. minted: its client id was made by this library in another process."""
         state = OrderState(
             venue=self.venue,
             order_id=None,
@@ -208,7 +212,8 @@ class Ledger:
             own=True,
         )
         entry = Entry(state, from_start=self._tells_trades, order=order, since=now, born=next(self._born))
-        entry.minted = is_minted(order.client_order_id) and order.client_order_id not in self._by_client
+        made = minted or is_minted(order.client_order_id)
+        entry.minted = made and order.client_order_id not in self._by_client
         self._by_client.setdefault(order.client_order_id, []).append(entry)
         self._mine[entry] = None
         return entry

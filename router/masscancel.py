@@ -10,13 +10,14 @@ Rules:
    submit in flight or in doubt. Submits in doubt are settled meanwhile, and are doubts until they are.
 5. Where the venue cannot list, or does not answer, what the ledger knows is cancelled; that proves nothing.
 6. It ends at its deadline with what is known then, and the gate opens however it ends: when the report is made.
-7. A book is gone through in parts (parts.py), and the loop turns between two of them. At each of those turns the deadline may end it.
+7. Of one strategy's orders alone: nobody else's submits are held up, nor are they doubts of it.
+8. A book is gone through in parts (parts.py), and the loop turns between two of them. At each of those turns the deadline may end it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from router.desk import Desk
 from router.errors import CannotExpress, Garbled, TransportError, VenueError
 from router.massreport import VenueCancelReport
 from router.model import Cancel, IdKind
+from router.operation import Named
 from router.parts import Parts, let_go
 from router.report import CancelReport, OrderState, Outcome
 from router.scribe import Mass
@@ -44,11 +46,32 @@ CLASSES = (IdKind.TWAP, IdKind.STOP_ORDER, IdKind.ORDER)
 
 
 class MassCancel:
-    """One venue's part of a cancel_all. symbol: None for all; own: only what this Router placed; due: monotonic."""
+    """One venue's part of a cancel_all. symbol: None for all; own: only what this Router placed; due: monotonic.
 
-    def __init__(self, desk: Desk, symbol: str | None, *, own: bool, due: float) -> None:
+    mine: of those, only the orders for which it holds; strategy: whose they are, so that nobody else's submits are gated (None:
+    everybody's are). A strategy alone means the orders that it placed. named: what the journal is to call it.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        symbol: str | None,
+        *,
+        own: bool,
+        due: float,
+        mine: Callable[[OrderState], bool] | None = None,
+        strategy: str | None = None,
+        named: Named | None = None,
+    ) -> None:
+        if not own and (mine is not None or strategy is not None):
+            raise ValueError("the orders of one strategy are own ones: pass own=True")
+        if mine is not None and strategy is None and named is not None:
+            strategy = named.strategy
+        elif mine is None and strategy is not None:
+            mine = partial(desk.is_of, strategy=strategy)
         self._desk, self._symbol, self._own, self._due = desk, symbol, own, due
-        self._tally = Tally(desk, symbol, own=own)
+        self._strategy, self._named = strategy, named
+        self._tally = Tally(desk, symbol, own=own, mine=mine, strategy=strategy)
         self._settling: dict[object, asyncio.Task[Any]] = {}
         self._reading: asyncio.Task[Reading] | None = None
         self._patience = min(LONGEST_PATIENCE, max(SHORTEST, (due - _now()) / 8))
@@ -58,9 +81,17 @@ class MassCancel:
 
     async def run(self) -> VenueCancelReport:
         """Do it, and tell."""
-        self._desk.gate(self._symbol)
+        if self._named is not None:
+            self._desk.names.take(self._named.id)
+        self._desk.gate(self._symbol, self._strategy)
         self._desk.watchers.append(self._tally.event)
-        self._written = self._desk.scribe.begin(self._symbol, own=self._own, targets=self._targets())
+        self._written = self._desk.scribe.begin(
+            self._symbol,
+            own=self._own,
+            targets=self._targets(),
+            strategy=self._strategy,
+            op="" if self._named is None else self._named.id,
+        )
         try:
             await self._work()
             report = await self._tally.report(self._due + GRACE)
@@ -69,7 +100,7 @@ class MassCancel:
             raise
         finally:
             self._desk.watchers.remove(self._tally.event)
-            self._desk.ungate(self._symbol)
+            self._desk.ungate(self._symbol, self._strategy)
         self._end(proven=report.no_open_orders, text=str(report))
         return report
 
@@ -131,13 +162,13 @@ class MassCancel:
 
     def _is_fresh(self, reading: Reading) -> bool:
         """Whether it was asked for after the last cancel, and nothing has been on its way since."""
-        if self._desk.is_placing(self._symbol):
+        if self._desk.is_placing(self._symbol, self._strategy):
             self._acted = _now()
         return reading.asked >= self._acted
 
     def _settle_doubts(self) -> None:
         """Find out about submits whose callers have been told UNKNOWN."""
-        for operation in self._desk.placing(self._symbol):
+        for operation in self._desk.placing(self._symbol, self._strategy):
             if not operation.is_awaited and operation not in self._settling:
                 work = self._desk.settle(operation, self._rest())
                 self._settling[operation] = asyncio.get_running_loop().create_task(work)
@@ -222,9 +253,9 @@ class MassCancel:
 
     def _may_be_answered(self) -> bool:
         """Whether something on its way may yet turn out to be placed."""
-        patience, placing = self._desk.adapter.spec.http_timeout, self._desk.placing(self._symbol)
+        patience, placing = self._desk.adapter.spec.http_timeout, self._desk.placing(self._symbol, self._strategy)
         recent = any(each.is_awaited or _now() < each.written + patience for each in placing)
-        return recent or (not placing and self._desk.is_placing(self._symbol))
+        return recent or (not placing and self._desk.is_placing(self._symbol, self._strategy))
 
     async def _settled(self, report: CancelReport) -> None:
         self._tally.settled(await report.settled(self._rest()))

@@ -28,7 +28,7 @@ from router.model import Cancel, IdKind, Order
 from router.redact import Sealed
 from router.report import CxlRejReason, OrdRejReason, OrdStatus, Origin, Outcome, Replace
 
-__all__ = ["Operation", "Owner", "Phase", "Reply"]
+__all__ = ["Named", "Operation", "Owner", "Phase", "Reply"]
 
 
 class Phase(StrEnum):
@@ -37,6 +37,13 @@ class Phase(StrEnum):
     HELD = "held"
     WRITTEN = "written"
     DONE = "done"
+
+
+class Named(Struct, frozen=True, gc=False):
+    """What a caller in another process calls its command, and which strategy it is. id: of an operation, never used again."""
+
+    id: str
+    strategy: str = ""
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):
@@ -139,6 +146,14 @@ class Operation:
     """Called once when it is done, for the adapter to let go of it."""
     id: str = ""
     """Its name in the journal; "" where it is in none."""
+    named: Named | None = None
+    """What its caller calls it, where that is to be its name in the journal."""
+    also: tuple[Named, ...] = ()
+    """What those call it who joined it and have names of their own."""
+    adopted: bool = False
+    """Another Router may have sent it: how much a repeat would do is not known before it has been encoded here."""
+    effect: str = ""
+    """What the journal says that a repeat would do."""
     page: int = 0
     """The journal's entry that must survive before its callers are told; 0 where there is none."""
     doubted: bool = False

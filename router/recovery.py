@@ -11,24 +11,26 @@ Rules:
 5. Cancels go at once. Submits wait until whatever may have placed or taken something has been asked about, where the venue can be
    asked at all; what nothing can tell stays UNKNOWN.
 6. An order that was known before a submit in doubt, by the same client id, is not taken for that submit's.
+7. What was adopted from another Router (adopting.py) is asked about on the same terms as then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from router.desk import Desk
-from router.errors import JournalError, VenueError
+from router.errors import JournalError
 from router.ledger import Entry
 from router.model import Cancel, IdKind, Order, Side
-from router.operation import Operation, Phase
-from router.report import CancelReport, OrderState, OrdStatus, Outcome, Replace, SessionState, SubmitReport
+from router.operation import Named, Operation
+from router.report import CancelReport, OrderState, Outcome, Replace, SubmitReport
+from router.resuming import SKEW, Resumed
 from router.scribe import Mass
 from router.settling import CLIENT_KINDS
 from router.venue import Effect, Execution
@@ -40,7 +42,6 @@ __all__ = ["Recovery"]
 
 log = logging.getLogger("router.journal")
 
-PAUSE = 0.5  # seconds between two attempts to read the open orders
 T = TypeVar("T")
 
 
@@ -53,9 +54,7 @@ class Recovery:
     def __init__(self, desk: Desk, found: Iterable[Kept], path: str) -> None:
         self._desk = desk
         self._found = [each for each in found if each.venue == desk.name]
-        self._asked: list[Operation] = []
-        self._resting: list[Operation] = []
-        self._again: list[Operation] = []
+        self._resumed = Resumed(desk, desk.resync)
         self._masses: list[tuple[Mass, frozenset[str]]] = []
         self._check_account(path)
         try:
@@ -79,26 +78,30 @@ class Recovery:
 
     def _restore(self) -> None:
         """Put orders into the ledger, and doubts where the desk has them."""
+        for each in self._found:
+            self._desk.names.take(each.op)
         submits = [each for each in self._found if each.verb == "submit"]
         orders = {each.op: self._order(each) for each in submits}
         for each in self._found:
             if each.in_doubt:
                 self._doubt(each, orders)
-        if self._desk.adapter.spec.lists and (self._asked or self._masses):
+        if self._desk.adapter.spec.lists and (self._resumed.is_asking or self._masses):
             self._desk.held_up = []
 
     def _order(self, kept: Kept) -> Entry:
-        for order_id, kind in kept.intent.facts.get("namesakes", ()):
+        for order_id, kind in _namesakes(kept):
             self._namesake(order_id, IdKind(kind), kept.intent.client_order_id)
         known, order = _read(kept.known, OrderState), _read(kept.intent.facts["command"], Order)
-        entry = Entry(known, order=order, since=kept.intent.at, minted=kept.intent.facts["minted"], op=kept.op)
+        entry = Entry(known, order=order, since=_since(kept), minted=kept.intent.facts["minted"], op=kept.op)
+        entry.strategy = kept.intent.facts.get("strategy", "")
         for told in kept.told:
             entry.former |= set(told.facts.get("former", ()))
             event = told.facts.get("event") or {}
             if event.get("trade_id") is not None:
                 side = told.facts.get("side")
                 entry.traded((event["trade_id"], None if side is None else Side(side)))
-        self._desk.ledger.restore(entry)
+        if not _is_sought(kept, known):
+            self._desk.ledger.restore(entry)
         return entry
 
     def _namesake(self, order_id: str, kind: IdKind, client_order_id: str | None) -> None:
@@ -123,18 +126,17 @@ class Recovery:
     def _submit(self, kept: Kept, entry: Entry) -> None:
         order = entry.order
         assert order is not None  # noqa: S101 - it was restored with its order
-        self._ask_about(kept, self._desk.resume_submit(self._operation(kept, order, order), entry))
+        others = frozenset(order_id for order_id, _ in _namesakes(kept)) if _is_sought(kept, entry.state) else None
+        self._resumed.submit(self._operation(kept, order, order), entry, rests=_rests(kept), others=others)
 
     def _replace(self, kept: Kept) -> None:
         command = _read(kept.intent.facts["command"], Replace)
-        entry = self._desk.ledger.find(str(command.known.order_id)) or self._stranger(command.known)
-        self._ask_about(kept, self._desk.resume_replace(self._operation(kept, command, _request(kept, Replace)), entry))
-
-    def _stranger(self, state: OrderState) -> Entry:
-        """An order that somebody else placed."""
-        entry = Entry(state)
-        self._desk.ledger.restore(entry)
-        return entry
+        entry = self._desk.ledger.find(str(command.known.order_id))
+        if entry is None:  # somebody else placed it
+            entry = Entry(command.known)
+            if command.known.order_id is not None:
+                self._desk.ledger.restore(entry)
+        self._resumed.replace(self._operation(kept, command, _request(kept, Replace)), entry, rests=_rests(kept))
 
     def _cancel(self, kept: Kept, orders: dict[str, Entry]) -> None:
         """The last attempt says what may have been done: a cancel that was held may have gone out under another address."""
@@ -145,32 +147,22 @@ class Recovery:
         if entry is not None and entry.state.order_id is None:
             if not any(told.what == "sent" for told in kept.told):
                 operation.sent_at = None
-            # as one that may have gone out: what was not written yet proves nothing
-            self._desk.resume_held(operation, entry)
-            self._asked.append(operation)
+            self._resumed.held(operation, entry)
             return
         if entry is not None:
             operation.command = command = entry.state.to_cancel()
-        self._desk.resume_cancel(operation)
-        if entry is None and (command.kind in CLIENT_KINDS or last["effect"] != Effect.IDEMPOTENT):
+        is_set = entry is None and (command.kind in CLIENT_KINDS or last["effect"] != Effect.IDEMPOTENT)
+        if is_set:
             operation.targets = _targets(kept)
-            self._ask_about(kept, operation)
-        elif _rests(kept):
-            operation.gone = True
-            self._ask_about(kept, operation)
-        else:
-            self._again.append(operation)
-
-    def _ask_about(self, kept: Kept, operation: Operation) -> None:
-        """Its connection is gone with the process that had it."""
-        operation.phase, operation.lost = Phase.WRITTEN, operation.written
-        (self._resting if _rests(kept) else self._asked).append(operation)
+        self._resumed.cancel(operation, is_unique=not is_set, rests=_rests(kept))
 
     def _operation(self, kept: Kept, command: Order | Cancel | Replace, request: Order | Cancel | Replace) -> Operation:
-        operation = Operation(command, request, self._desk)
+        facts = kept.intent.facts
+        sent_at = _sent_at(kept) or datetime.fromtimestamp(kept.intent.at, UTC)
+        operation = self._resumed.begun(command, request, sent_at)
         operation.id, operation.page, operation.doubted = kept.op, kept.intent.number, True
-        operation.attempts, operation.written = 1, asyncio.get_running_loop().time()
-        operation.sent_at = datetime.fromtimestamp(kept.intent.at, UTC)
+        operation.named = Named(kept.op, facts["strategy"]) if "strategy" in facts else None
+        operation.adopted = facts.get("adopted", False)
         operation.note("the last run ended before it was settled")
         return operation
 
@@ -183,59 +175,23 @@ class Recovery:
         try:
             await self._ask()
             self._desk.let_go()
-            await asyncio.gather(*map(self._settled, self._again))
+            await self._resumed.settle_again()
         except Exception:
             log.exception("%s: a mistake of ours in asking about what was in doubt", self._desk.name)
             self._desk.let_go()
 
     def reports(self) -> list[CancelReport | SubmitReport]:
         """Of what was in doubt, as things stand."""
-        return [self._desk.told(operation) for operation in (*self._asked, *self._again, *self._resting)]
+        return self._resumed.reports()
 
     async def _ask(self) -> None:
-        for operation in self._again:
-            self._desk.adapter.send(operation)
-        rows = await self._read_orders()
+        if not self._found:
+            return
+        rows = await self._resumed.begin()
         if rows is None and self._desk.adapter.spec.lists:
             return  # it will not be connected: nothing can be asked
-        now = asyncio.get_running_loop().time()
-        for operation in self._asked:  # until now the venue may not have had what the last run sent
-            operation.written = now
-            operation.lost = None if operation.lost is None else now
         await asyncio.gather(*(self._finish_mass(mass, targets, rows) for mass, targets in self._masses))
-        await asyncio.gather(*map(self._settled, self._asked))
-
-    async def _settled(self, operation: Operation) -> None:
-        await self._desk.settle(operation, None)
-        self._let_rest(operation)
-        await self._desk.scribe.kept(operation, None)
-
-    def _let_rest(self, operation: Operation) -> None:
-        """Where nothing is left to be learnt or done (the venue does not know what was to be cancelled, or the order that was to
-        be replaced has ended), later runs don't ask again. It is in doubt all the same, until somebody settles it.
-        """
-        command, entry = operation.command, operation.subject
-        if isinstance(command, Cancel):
-            entry = self._desk.ledger.find(command.id)
-            over = operation.gone and not (entry is not None and entry.state.status is OrdStatus.PENDING_NEW)
-        else:
-            over = isinstance(command, Replace) and isinstance(entry, Entry) and not entry.is_live
-        if over and operation.phase is not Phase.DONE:
-            self._desk.scribe.rests(operation)
-
-    async def _read_orders(self) -> Sequence[Execution] | None:
-        """The venue's open orders, however long that takes; None where it cannot list."""
-        while self._found and self._desk.adapter.spec.lists and not self._desk.is_closed:
-            if self._desk.adapter.health().state is SessionState.FATAL:
-                break
-            try:
-                reading = await self._desk.adapter.read(asyncio.get_running_loop().time())
-            except VenueError:
-                await asyncio.sleep(PAUSE)
-            else:
-                self._desk.resync(reading)
-                return reading.rows
-        return None
+        await self._resumed.settle_asked()
 
     async def _finish_mass(self, mass: Mass, targets: frozenset[str], rows: Sequence[Execution] | None) -> None:
         """Cancel what a cancel_all had before it, one by one (rule 2)."""
@@ -254,6 +210,29 @@ class Recovery:
             f"after a restart: of {len(wanted)} orders that were open before it and still were, {done} were cancelled"
         )
         mass.ended(proven=False, text=text)
+
+
+def _namesakes(kept: Kept) -> Iterator[tuple[str, str]]:
+    """Orders of others that have its client id."""
+    for told in kept.told:
+        yield from told.facts.get("namesakes", ())
+
+
+def _is_sought(kept: Kept, known: OrderState) -> bool:
+    """Whether it is another Router's submit, whose order has not been found yet."""
+    return kept.in_doubt and known.order_id is None and bool(kept.intent.facts.get("adopted"))
+
+
+def _since(kept: Kept) -> float:
+    """The wall time before which an order of its client id was not this submit's."""
+    sent_at = _sent_at(kept)
+    return kept.intent.at if sent_at is None else sent_at.timestamp() - SKEW
+
+
+def _sent_at(kept: Kept) -> datetime | None:
+    """When another Router may have sent it, if it was adopted."""
+    sent_at = kept.intent.facts.get("sent_at")
+    return None if sent_at is None else _read(sent_at, datetime)
 
 
 def _rests(kept: Kept) -> bool:

@@ -21,6 +21,7 @@ from router.desk import Desk
 from router.errors import CannotExpress, VenueError
 from router.ledger import Entry
 from router.model import Cancel, IdKind, Order, plain
+from router.operation import Named
 from router.report import CancelReport, OrdRejReason, OrdStatus, Origin, Outcome, Replace, SubmitReport
 
 __all__ = ["replace_natively", "replace_with_gap"]
@@ -28,32 +29,39 @@ __all__ = ["replace_natively", "replace_with_gap"]
 SHORTEST = 0.001  # seconds; a deadline must be more than none
 
 
-async def replace_natively(desk: Desk, replace: Replace, deadline: float | None) -> SubmitReport:
-    """The venue's own way, or NOT_SENT."""
+async def replace_natively(
+    desk: Desk, replace: Replace, deadline: float | None, named: Named | None = None
+) -> SubmitReport:
+    """The venue's own way, or NOT_SENT. named: what the journal is to call it."""
     entry = _find(desk, replace)
     if entry is None or not desk.adapter.spec.replace_is_new or entry.state.kind not in desk.adapter.spec.replaces:
-        return await desk.replace(replace, deadline)
-    return await _as_new_order(desk, replace, entry, deadline)
+        return await desk.replace(replace, deadline, named)
+    return await _as_new_order(desk, replace, entry, deadline, named)
 
 
-async def replace_with_gap(desk: Desk, replace: Replace, deadline: float | None) -> SubmitReport:
-    """The venue's own way where there is one, else a cancel and a new order of what is left."""
+async def replace_with_gap(
+    desk: Desk, replace: Replace, deadline: float | None, named: Named | None = None
+) -> SubmitReport:
+    """The venue's own way where there is one, else a cancel and a new order of what is left. named: what the journal is to call
+    the new order's submit.
+    """
     entry = _find(desk, replace)
     if entry is not None and entry.state.kind in desk.adapter.spec.replaces:
-        return await replace_natively(desk, replace, deadline)
+        return await replace_natively(desk, replace, deadline, named)
     if entry is None or entry.order is None or entry.state.order_id is None:
         return _report(
             replace, entry, Outcome.NOT_SENT, f"{desk.name}: its terms are not known: it was not placed here"
         )
     renewed(entry.order, replace, entry.order.quantity)  # a mistake in the new terms is told before anything is sent
-    if desk.is_gated(entry.state.symbol):
-        return await desk.submit(renewed(entry.order, replace, entry.order.quantity), deadline)
+    strategy = "" if named is None else named.strategy
+    if desk.is_gated(entry.state.symbol, strategy):
+        return await desk.submit(renewed(entry.order, replace, entry.order.quantity), deadline, named)
     why = _why_no_gap(desk, entry)
     if why:
         return _report(replace, entry, Outcome.NOT_SENT, f"{desk.name}: {why}")
-    desk.gaps[entry] = entry.state.symbol
+    desk.gaps[entry] = entry.state.symbol, strategy
     try:
-        return await _cancel_and_place(desk, replace, entry, deadline)
+        return await _cancel_and_place(desk, replace, entry, deadline, named)
     finally:
         del desk.gaps[entry]
 
@@ -69,7 +77,9 @@ def _why_no_gap(desk: Desk, entry: Entry) -> str:
     return ""
 
 
-async def _cancel_and_place(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
+async def _cancel_and_place(
+    desk: Desk, replace: Replace, entry: Entry, deadline: float | None, named: Named | None
+) -> SubmitReport:
     due = asyncio.get_running_loop().time() + (desk.adapter.deadline if deadline is None else deadline)
     asked = entry.cancels
     cancelled = await desk.cancel(entry.state.to_cancel(), deadline)
@@ -77,10 +87,10 @@ async def _cancel_and_place(desk: Desk, replace: Replace, entry: Entry, deadline
         return _not_cancelled(replace, entry, cancelled)
     if entry.cancels > asked + 1:
         return _report(replace, entry, Outcome.REFUSED, f"{desk.name}: somebody else cancelled it meanwhile")
-    return await _place_rest(desk, replace, entry, due)
+    return await _place_rest(desk, replace, entry, due, named)
 
 
-async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) -> SubmitReport:
+async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float, named: Named | None) -> SubmitReport:
     """The old order is gone: place what is provably left."""
     assert entry.order is not None  # noqa: S101 - replace_with_gap looked
     filled = await _filled(desk, entry, due)
@@ -92,7 +102,7 @@ async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) ->
     if left <= 0 or rest <= 0:
         why = f"it had filled {plain(filled)}, so nothing was left" if left <= 0 else "the deadline was over"
         return _report(replace, entry, Outcome.REFUSED, f"{desk.name}: cancelled, and not placed anew: {why}")
-    report = await desk.submit(renewed(entry.order, replace, left), rest)
+    report = await desk.submit(renewed(entry.order, replace, left), rest, named)
     if report.outcome is Outcome.NOT_SENT:
         text = f"{desk.name}: cancelled, and not placed anew: {report.text}"
         return _report(replace, entry, Outcome.REFUSED, text)
@@ -100,7 +110,9 @@ async def _place_rest(desk: Desk, replace: Replace, entry: Entry, due: float) ->
     return structs.replace(report, request=replace, text="; ".join(filter(None, (report.text, note))))
 
 
-async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: float | None) -> SubmitReport:
+async def _as_new_order(
+    desk: Desk, replace: Replace, entry: Entry, deadline: float | None, named: Named | None
+) -> SubmitReport:
     """One command that puts a new order in the old one's place."""
     if entry.order is None or entry.state.order_id is None or desk.obstacle:
         why = (
@@ -122,7 +134,7 @@ async def _as_new_order(desk: Desk, replace: Replace, entry: Entry, deadline: fl
         order = desk.adapter.replacement(renewed(entry.order, replace, left), entry.state.order_id)
     except CannotExpress as error:
         return _report(replace, entry, Outcome.NOT_SENT, str(error))
-    report = await desk.submit(order, max(SHORTEST, due - asyncio.get_running_loop().time()))
+    report = await desk.submit(order, max(SHORTEST, due - asyncio.get_running_loop().time()), named)
     if report.outcome is Outcome.CONFIRMED:
         desk.replaced(entry)
     return structs.replace(report, request=replace)

@@ -8,6 +8,8 @@ Rules:
 3. What was learnt of a doubt is durable before it is told, and so is the id of an order at a venue that can't be asked.
    Everything else can be learnt anew, and nobody waits for it.
 4. No secret and no signature is written: frames are redacted.
+5. A command that its caller has named is written under that name, once: two of one name are a mistake of the caller. One that
+   joins another is written beside it, and ends as that does.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from attrs import define
 from router.deadlines import Deadlines
 from router.ledger import Entry
 from router.model import Cancel, IdKind, Order, Side, is_minted, mint_client_order_id
-from router.operation import Operation, Phase, Reply
+from router.operation import Named, Operation, Phase, Reply
 from router.record import Record
 from router.redact import Sealed
 from router.report import Event, Outcome, Replace
@@ -128,6 +130,39 @@ class Scribe:
         else:
             operation.fail(self._journal.fault or "nobody waited for it any more")
 
+    def adopt(self, operation: Operation, effect: Effect) -> None:
+        """A command that another Router may have sent: it is written before anything is done about it."""
+        if self._journal is not None:
+            self._write(operation, Intent(effect=effect))
+
+    def excluded(self, operation: Operation, others: Iterable[Entry]) -> None:
+        """These orders have its client id and are not its own: no later run takes one of them for it either."""
+        found = _strangers(others)
+        if operation.page and found:
+            self._put(
+                "unknown", operation, {"text": "orders of others have its client id", "namesakes": found}, hurry=True
+            )
+
+    def joined(self, operation: Operation, request: Cancel, named: Named) -> None:
+        """A cancel of this name is one with another that is under way (rule 5)."""
+        operation.also += (named,)
+        if self._journal is None or not operation.page:
+            return
+        facts: dict[str, Any] = {
+            "verb": "cancel",
+            "account": self._account,
+            "effect": operation.effect,
+            "symbol": _symbol(operation.command),
+            "command": operation.command,
+            "request": request,
+            "sent": operation.attempts,
+            "targets": operation.targets,
+            "strategy": named.strategy,
+            "joins": operation.id,
+        }
+        record = Record("intent", self._venue, named.id, *_names(operation), facts=facts)
+        operation.page = self._journal.put(record)
+
     def hold(self, operation: Operation, of: Entry) -> None:
         """A cancel that will go out when its order has an id: it must not be forgotten either."""
         if self._journal is not None and not operation.page:
@@ -135,6 +170,7 @@ class Scribe:
 
     def _readdress(self, operation: Operation, intent: Intent) -> None:
         """A further attempt, perhaps under another address. What it may do must be known by then: nobody waits, but it hurries."""
+        operation.effect = intent.effect
         facts: dict[str, Any] = {
             "attempt": operation.attempts + 1,
             "command": operation.command,
@@ -147,7 +183,8 @@ class Scribe:
     def _write(self, operation: Operation, intent: Intent, of: str = "", namesakes: Iterable[Entry] = ()) -> None:
         assert self._journal is not None  # noqa: S101 - the callers have looked
         command, entry = operation.command, operation.subject
-        operation.id = operation_id(command if isinstance(command, Order) else None)
+        operation.id = _op(operation)
+        operation.effect = intent.effect
         facts: dict[str, Any] = {
             "verb": _verb(command),
             "account": self._account,
@@ -163,6 +200,9 @@ class Scribe:
             "of": of,
             "nonce": intent.nonce,
             "namesakes": _strangers(namesakes),
+            "strategy": "" if operation.named is None else operation.named.strategy,
+            "adopted": operation.adopted,
+            "sent_at": operation.sent_at if operation.adopted else None,
         }
         facts |= {name: value for name, value in optional.items() if value}
         if isinstance(command, Order) and isinstance(entry, Entry):
@@ -198,6 +238,18 @@ class Scribe:
         """It has its final reply, which is not told yet (rule 3)."""
         if self._journal is None or not operation.id:
             return
+        facts = self._final(operation, reply)
+        if operation.doubted:
+            operation.page = self._journal.put(self._record("resolved", operation, facts))
+        elif isinstance(operation.command, Order) and reply.outcome is Outcome.CONFIRMED and not self._asked:
+            operation.page = self._journal.put(self._record("confirmed", operation, facts))  # rule 3
+        else:
+            self._put(_WORDS[reply.outcome], operation, facts)
+        for named in operation.also:
+            what = "resolved" if operation.doubted else _WORDS[reply.outcome]
+            self._journal.put(Record(what, self._venue, named.id, *_names(operation), facts=facts), hurry=False)
+
+    def _final(self, operation: Operation, reply: Reply) -> dict[str, Any]:
         entry = operation.subject
         facts: dict[str, Any] = {
             "outcome": reply.outcome,
@@ -214,12 +266,7 @@ class Scribe:
             facts |= _known(entry)
         if isinstance(operation.command, Replace) and isinstance(entry, Entry) and entry.op:
             self._moved(entry)
-        if operation.doubted:
-            operation.page = self._journal.put(self._record("resolved", operation, facts))
-        elif isinstance(operation.command, Order) and reply.outcome is Outcome.CONFIRMED and not self._asked:
-            operation.page = self._journal.put(self._record("confirmed", operation, facts))  # rule 3
-        else:
-            self._put(_WORDS[reply.outcome], operation, facts)
+        return facts
 
     def _moved(self, entry: Entry) -> None:
         """A replace may have changed an order's id, which no event tells."""
@@ -279,8 +326,10 @@ class Scribe:
 
     # -- cancel_all
 
-    def begin(self, symbol: str | None, *, own: bool, targets: Iterable[str]) -> Mass | None:
-        """A cancel_all begins."""
+    def begin(
+        self, symbol: str | None, *, own: bool, targets: Iterable[str], strategy: str | None = None, op: str = ""
+    ) -> Mass | None:
+        """A cancel_all begins. strategy: whose orders alone are meant; op: its name, where its caller gave it one."""
         if self._journal is None:
             return None
         facts = {
@@ -290,7 +339,9 @@ class Scribe:
             "own": own,
             "targets": frozenset(targets),
         }
-        op = operation_id()
+        if strategy is not None:
+            facts["strategy"] = strategy
+        op = op or operation_id()
         mass = self.mass(op, self._journal.put(Record("intent", self._venue, op, facts=facts)))
         self._masses.add(mass)
         return mass
@@ -353,6 +404,13 @@ def _strangers(namesakes: Iterable[Entry]) -> tuple[tuple[str, IdKind], ...]:
 def _known(entry: Entry) -> dict[str, Any]:
     """An order as it is known now, and the ids that a modify has replaced."""
     return {"state": entry.state, "former": tuple(sorted(entry.former))} if entry.former else {"state": entry.state}
+
+
+def _op(operation: Operation) -> str:
+    """The name of its own, or a new one."""
+    if operation.named is not None:
+        return operation.named.id
+    return operation_id(operation.command if isinstance(operation.command, Order) else None)
 
 
 def _verb(command: Order | Cancel | Replace) -> str:

@@ -42,10 +42,19 @@ class Heard(NamedTuple):
 
 
 class Tally:
-    """The orders in scope (symbol; own: placed by this Router) and what became of them."""
+    """The orders in scope (symbol; own: placed by this Router; mine: what else is to be taken for own) and what became of them."""
 
-    def __init__(self, desk: Desk, symbol: str | None, *, own: bool) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        symbol: str | None,
+        *,
+        own: bool,
+        mine: Callable[[OrderState], bool] | None = None,
+        strategy: str | None = None,
+    ) -> None:
         self._desk, self._symbol, self._own = desk, symbol, own
+        self._mine, self._strategy = mine, strategy
         self._spec = desk.adapter.spec
         self._seen: dict[str, OrderState] = {}
         self._open: set[str] = set()
@@ -73,7 +82,10 @@ class Tally:
         """Whether an order is in scope. One whose symbol is not told may be."""
         entry = self._desk.ledger.find(str(state.order_id))
         ordered = entry.order.symbol if entry is not None and entry.order is not None else None
-        return bool({self._symbol} & {None, ordered, state.symbol} or not state.symbol) and (state.own or not self._own)
+        is_mine = self._mine(state) if self._mine is not None else state.own or not self._own
+        if not is_mine:
+            return False
+        return bool({self._symbol} & {None, ordered, state.symbol} or not state.symbol)
 
     # -- what is seen
 
@@ -242,7 +254,7 @@ class Tally:
     def _doubts(self) -> list[Doubt]:
         found = [
             Doubt(text=f"the submit or replace of {_name(state)} is not settled", order=state)
-            for state in map(self._desk.subject, self._desk.placing(self._symbol))
+            for state in map(self._desk.subject, self._desk.placing(self._symbol, self._strategy))
         ]
         if not self._spec.lists:
             found.append(Doubt(text=CANNOT_LIST))
@@ -250,7 +262,7 @@ class Tally:
             found.append(Doubt(text=f"its list does not show {', '.join(sorted(self._spec.unlisted))}"))
         elif self._why != CUT_SHORT:
             found.append(Doubt(text=self._why))
-        if any(self._symbol in {None, symbol} for symbol in self._desk.gaps.values()):
+        if self._desk.is_between(self._symbol, self._strategy):
             found.append(Doubt(text="a replace is between its cancel and its new order"))
         if self._nameless:
             found.append(Doubt(text=f"{self._nameless} of the listed orders have no id to cancel them by"))

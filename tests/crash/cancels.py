@@ -61,8 +61,10 @@ def _refused(story, at, process, call, report):
             yield Finding("FALSE", report["venue"], f"too late, and it was {[row.end for row in rows]}", lines)
         return
     for row in rows:
+        if row.end != CANCELLED:
+            continue
         was_there = call is None or call["at"] < row.ended
-        if row.end == CANCELLED and row.ended < at and was_there and story.cancels(row) == 1:
+        if row.ended < at and was_there and story.cancels(row) == 1:
             text = f"process {process} says {report['reason']}, and nobody else took {row.id}"
             yield Finding("FALSE", row.venue, text, lines)
 
