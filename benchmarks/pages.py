@@ -1,4 +1,7 @@
-"""docs/benchmarks.md, .svg and .json, made of a run. What stands outside the markers of the page is written by hand, and kept."""
+"""docs/benchmarks.md, .svg and .json, and docs/gateways.* likewise, made of a run.
+
+What stands outside the markers of a page is written by hand, and kept.
+"""
 
 from __future__ import annotations
 
@@ -6,43 +9,59 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from attrs import evolve
+
 from benchmarks import plot
 from benchmarks.ground import VERDICTS, Report, Row, in_short, with_unit
-from benchmarks.run import Run
+from benchmarks.run import NAMES, Run
 from benchmarks.tables import compared, measured
 
 __all__ = ["BEGIN", "END", "NAME", "generated", "renew", "renewed"]
 
 NAME: Final = "benchmarks"
+PAGES: Final = {NAME: tuple(name for name in NAMES if name != "cluster"), "gateways": ("cluster",)}
+"""The benchmarks that each page is about."""
 BEGIN: Final = "<!-- begin: written by `python -m benchmarks --docs`; changes in here are lost -->"
 END: Final = "<!-- end -->"
 
 
 def renew(run: Run, folder: Path) -> list[Path]:
-    """Write all three. Raises ValueError when the page has lost its markers."""
-    page = folder / f"{NAME}.md"
-    text = renewed(page.read_text(encoding="utf-8"), run)
+    """Write the three files of each page of which something was measured. Raises ValueError when a page has lost its markers."""
+    return [path for name in PAGES for path in _renew(_part(run, name), folder, name)]
+
+
+def _part(run: Run, name: str) -> Run:
+    """What a page is about."""
+    kept = {each: report for each, report in run.reports.items() if each in PAGES[name]}
+    return evolve(run, reports=kept, failed={each: why for each, why in run.failed.items() if each in PAGES[name]})
+
+
+def _renew(run: Run, folder: Path, name: str) -> list[Path]:
+    if not run.reports:
+        return []
+    page = folder / f"{name}.md"
+    text = renewed(page.read_text(encoding="utf-8"), run, name)
     page.write_text(text, encoding="utf-8")
-    run.write(folder / f"{NAME}.json")
-    (folder / f"{NAME}.svg").write_text(plot.svg(run), encoding="utf-8")
-    return [folder / f"{NAME}.{ending}" for ending in ("md", "svg", "json")]
+    run.write(folder / f"{name}.json")
+    (folder / f"{name}.svg").write_text(plot.svg(run), encoding="utf-8")
+    return [folder / f"{name}.{ending}" for ending in ("md", "svg", "json")]
 
 
-def renewed(page: str, run: Run) -> str:
+def renewed(page: str, run: Run, name: str = NAME) -> str:
     """The page with another run in it."""
     before, begun, rest = page.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not (begun and ended):
-        raise ValueError(f"docs/{NAME}.md has lost its markers, {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{generated(run)}{END}{after}"
+        raise ValueError(f"docs/{name}.md has lost its markers, {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{generated(run, name)}{END}{after}"
 
 
-def generated(run: Run) -> str:
+def generated(run: Run, name: str = NAME) -> str:
     """What a run has to say."""
-    return "\n".join([*_about(run), *_goals(run), *_missing(run), *_all(run)]) + "\n"
+    return "\n".join([*_about(run, name), *_goals(run), *_missing(run), *_all(run)]) + "\n"
 
 
-def _about(run: Run) -> Iterator[str]:
+def _about(run: Run, name: str) -> Iterator[str]:
     for report in list(run.reports.values())[:1]:
         machine = report.machine
         versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
@@ -52,7 +71,7 @@ def _about(run: Run) -> Iterator[str]:
         yield f"{machine['cores']} x {machine['cpu']}, {machine['system']}, {machine['python']}; load {machine['load']}."
         yield f"{versions}.\n"
     yield "**The figures belong to that run, on that machine.** Yours will differ; the ratios should differ less.\n"
-    yield f"![A bar for each ratio, with its goal and the doubt that A/A leaves]({NAME}.svg)\n"
+    yield f"![A bar for each ratio, with its goal and the doubt that A/A leaves]({name}.svg)\n"
 
 
 def _goals(run: Run) -> Iterator[str]:

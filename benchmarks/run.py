@@ -18,7 +18,7 @@ from benchmarks.ground import Report, Row
 __all__ = ["NAMES", "ROOT", "Run", "perform"]
 
 ROOT: Final = Path(__file__).parent.parent
-NAMES: Final = ("websocket", "rest", "signing", "scale", "imports")
+NAMES: Final = ("websocket", "rest", "signing", "scale", "imports", "cluster")
 PATIENCE: Final = 1800.0  # seconds for one benchmark
 TOP_PAD: Final = 64 << 20  # see ground.keep_heap(); here for what a process takes before that
 

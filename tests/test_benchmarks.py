@@ -124,7 +124,7 @@ def test_they_leave_nothing_behind(all_of_them):
     assert all_of_them[2] == []
 
 
-@pytest.mark.parametrize("name", ["journal", "websocket", "rest", "signing", "scale", "imports"])
+@pytest.mark.parametrize("name", ["journal", "websocket", "rest", "signing", "scale", "imports", "cluster"])
 def test_each_can_be_run_alone(name):
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -136,14 +136,15 @@ def test_each_can_be_run_alone(name):
 # -- the page, the plot and the JSON in docs/
 
 
-def test_the_page_and_the_plot_are_what_the_published_figures_say(ours):
+@pytest.mark.parametrize("name", ["benchmarks", "gateways"])
+def test_the_page_and_the_plot_are_what_the_published_figures_say(ours, name):
     pages, plot, runs = ours("pages"), ours("plot"), ours("run")
-    run = runs.Run.read(ROOT / "docs" / "benchmarks.json")
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
-    advice = "docs/benchmarks.* are not of one run: python -m benchmarks --from docs/benchmarks.json --docs"
-    assert page == pages.renewed(page, run), advice
-    assert (ROOT / "docs" / "benchmarks.svg").read_text() == plot.svg(run), advice
-    assert set(run.reports) == set(runs.NAMES)
+    run = runs.Run.read(ROOT / "docs" / f"{name}.json")
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    advice = f"docs/{name}.* are not of one run: python -m benchmarks --from docs/{name}.json --docs"
+    assert page == pages.renewed(page, run, name), advice
+    assert (ROOT / "docs" / f"{name}.svg").read_text() == plot.svg(run), advice
+    assert set(run.reports) == set(pages.PAGES[name])
     assert "belong to that run" in page
 
 
@@ -167,7 +168,9 @@ def test_the_page_of_a_run_has_every_goal_and_keeps_what_was_written_by_hand(our
 def test_a_page_without_its_markers_is_not_overwritten(ours, tmp_path):
     (tmp_path / "benchmarks.md").write_text("by hand")
     with pytest.raises(ValueError, match="has lost its markers"):
-        ours("pages").renew(ours("run").Run(quick=True), tmp_path)
+        ours("pages").renew(
+            ours("run").Run(quick=True, reports={"imports": ours("ground").Report(name="it", rows=[])}), tmp_path
+        )
     assert (tmp_path / "benchmarks.md").read_text() == "by hand"
 
 

@@ -26,6 +26,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "orders": ("listing", "Show the open orders, freshly read."),
         "watch": ("watching", "Show what happens to orders, as it happens."),
     },
+    "Gateways": {
+        "gateway": ("gateway", "Own venues for strategies on other machines."),
+    },
     "Journal": {
         "why": ("why", "Tell the whole story of an order."),
         "settle": ("settle", "Settle what is in doubt, by asking or by your word."),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import attrs
 import click
 
-from router.cli import options
+from router.cli import options, watching_remote
 from router.cli.choosing import Chosen, choose
 from router.cli.connecting import Connected, Journal, connected
-from router.cli.exits import DONE, NOT_SENT, Failure
+from router.cli.exits import DONE, NOT_SENT, USAGE, Failure
 from router.cli.showing import time_of_day
 from router.cli.telling import complain, say
 from router.console import line_json, visible, write
@@ -30,22 +31,51 @@ LOOK: Final = 0.5  # seconds between two looks at how the venues are
 @click.command("watch")
 @click.argument("venues", nargs=-1, metavar="[VENUE]...")
 @options.config
+@click.option("--nats", "url", metavar="URL", help="Ask the gateways there; no venue is connected.")
+@click.option(
+    "--credentials",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who we are at the gateways, and where those are if there is no --nats.",
+)
 @options.as_json("each event, one object per line")
-def command(venues: tuple[str, ...], path: Path | None, as_json: bool) -> int:
+def command(
+    venues: tuple[str, ...], path: Path | None, url: str | None, credentials: Path | None, as_json: bool
+) -> int:
     """Show what happens to orders, as it happens: a line each, until Ctrl-C.
 
-    VENUE: all of router.toml, where none is named. Only what a venue tells of its own accord is seen. Connections that are lost and found again are told on stderr: what
+    VENUE: all of router.toml, where none is named; with --nats all that the gateways serve, and that may be seen. From gateways, what
+    became of commands that were in doubt is shown as well. Only what a venue tells of its own accord is seen. Connections that are lost and found again are told on stderr: what
     happened in between is not shown.
 
     \b
     Exit codes:
       0  ended by Ctrl-C, by SIGTERM, or because nobody reads stdout any more
       2  usage: bad input, missing credentials, a mistake in router.toml
-      4  every login was refused
+      4  every login was refused; or NATS can't be reached, or does not let us in
     """  # noqa: D301 - click reads the \b
+    if url is not None or credentials is not None:
+        return _watch_gateways(venues, path, url, credentials, as_json=as_json)
     chosen = choose(venues, path)
     with suppress(KeyboardInterrupt):  # where the loop takes no signal handlers
         asyncio.run(_watch(chosen, as_json=as_json))
+    return DONE
+
+
+def _watch_gateways(
+    venues: tuple[str, ...], path: Path | None, url: str | None, credentials: Path | None, *, as_json: bool
+) -> int:
+    if path is not None:
+        raise Failure("--config is about venues that we connect ourselves; leave it out with --nats", USAGE)
+    router = watching_remote.router_of(url, credentials, venues)
+
+    async def work() -> int:
+        return await watching_remote.watch(
+            router, venues, _on_signals(), partial(_shown, as_json=as_json), as_json=as_json
+        )
+
+    with suppress(KeyboardInterrupt):  # where the loop takes no signal handlers
+        return asyncio.run(work())
     return DONE
 
 
@@ -114,8 +144,12 @@ async def _look(router: Router) -> None:
 async def _print(events: EventStream, *, as_json: bool) -> None:
     """A line for each, at once; ends when nobody reads them any more."""
     async for event in events:
-        if not write(f"{line_json(attrs.asdict(event)) if as_json else line(event)}\n"):
+        if not write(f"{_shown(event, as_json=as_json)}\n"):
             return
+
+
+def _shown(event: Event, *, as_json: bool) -> str:
+    return line_json(attrs.asdict(event)) if as_json else line(event)
 
 
 def line(event: Event) -> str:

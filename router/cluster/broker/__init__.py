@@ -1,0 +1,1 @@
+"""One connection to NATS, and who one is there."""

@@ -1,0 +1,1 @@
+"""Who owns a venue: the lease, its rules and its place on NATS."""

@@ -1,0 +1,1 @@
+"""What `router gateway init` writes."""

@@ -1,0 +1,1 @@
+"""A strategy's side: the Router that has no keys."""
