@@ -13,6 +13,7 @@ import signal
 import ssl
 import time
 import traceback
+from functools import partial
 from itertools import product
 
 import attrs
@@ -29,7 +30,6 @@ from router.cluster.broker.connection import Connection
 from router.cluster.setup.certificates import made
 from router.cluster.setup.rights import API
 from router.cluster.setup.setting_up import Plan, granted, set_up
-from router.errors import Garbled
 from router.testing import Switches
 from tests import restarting
 
@@ -348,17 +348,11 @@ async def pulled(connection):
     """The question for what happened last."""
     stream, body = subjects.stream("qfex"), {"name": "own", "ack_policy": "none", "deliver_policy": "all"}
     making = json.dumps({"stream_name": stream, "config": body}).encode()
-    answer = {"error": "not asked yet"}
+    begun, answer = time.monotonic(), {"error": "not asked yet"}
     while "error" in answer:  # the stream is made with the first that happens
+        assert time.monotonic() - begun < 10, answer
         answer = json.loads(await connection.request(f"{API}.CONSUMER.CREATE.{stream}.own", making, timeout=5))
     return [(f"{API}.CONSUMER.MSG.NEXT.{stream}.own", b"1")]
-
-
-def standing(body):
-    try:
-        return wire.standing(body)
-    except Garbled:
-        return None
 
 
 async def test_answers_sent_to_where_owners_announce_themselves_mislead_nobody(site):
@@ -381,32 +375,64 @@ async def test_answers_sent_to_where_owners_announce_themselves_mislead_nobody(s
         placed = await alpha.submit(limit(client_order_id=text.decode()))
         assert placed.outcome is Outcome.CONFIRMED
         tenure = alpha._directory.tenure("qfex")
-        for subject, body in [*asked(tenure, "beta"), *await pulled(beta)] * 20:
-            beta.send(subject, body, target)
-        beta.send(target, text)  # which the server does not let through
-        await until(lambda: all(any(word in each for each in seen) for word in (b'"says":"listed"', b'"journal":')))
-        standings = [found for each in seen if (found := standing(each))]
-        assert {each.gateway for each in standings} == {"one", "two"}
-        assert b"forged" in b"".join(seen)  # the words get there, and are not taken for anything
-        assert alpha._directory.tenure("qfex") == tenure
+        words = (b'"gateway":"two"', b'"says":"listed"', b'"journal":', b"forged")
+        async with believing(alpha) as believed:
+            for subject, body in [*asked(tenure, "beta"), *await pulled(beta)] * 20:
+                beta.send(subject, body, target)
+            beta.send(target, text)  # which the server does not let through
+            await until(lambda: all(any(word in each for each in seen) for word in words))
+            with soon():
+                assert (await alpha.cancel("qfex", placed.order_id, symbol="AAPL-USD")).outcome is Outcome.CONFIRMED
+        assert believed == {(tenure, True)}
+        assert set(alpha._directory._gateways) == {"one", "two"}
         assert alpha.health()["qfex"].ok
-        with soon():
-            assert (await alpha.cancel("qfex", placed.order_id, symbol="AAPL-USD")).outcome is Outcome.CONFIRMED
 
 
-async def test_an_answer_is_no_command_of_another(site, resting):
-    """The same into the subject of a command that the asker may not give."""
-    async with site.remote("gamma") as watching, site.connection("gamma") as gamma:
-        tenure = watching._directory.tenure("qfex")
-        before = site.acted()
-        for verb, name in product(subjects.VERBS, ("alpha", "gamma")):
-            for subject, body in [*asked(tenure, "gamma"), *await pulled(gamma)]:
-                gamma.send(subject, body, subjects.command("qfex", verb, name, tenure))
+@contextlib.asynccontextmanager
+async def believing(router):
+    """The owners that it believes in meanwhile, and whether it would send them anything."""
+    found = set()
+
+    async def look():
+        while True:
+            found.add((router._directory.tenure("qfex"), router._directory.owner("qfex") is not None))
+            await asyncio.sleep(0)
+
+    looking = asyncio.ensure_future(look())
+    try:
+        yield found
+    finally:
+        looking.cancel()
+
+
+async def test_an_answer_is_no_command_of_another(folder):
+    """The same into the subjects of commands that the asker may not give: it comes to whoever listens there, and no gateway does."""
+    async with (
+        spying(folder) as (site, wired),
+        site.remote("alpha") as alpha,
+        site.remote("gamma") as watching,
+        site.connection("gamma") as gamma,
+    ):
+        placed = await alpha.submit(limit())
+        tenure, before = watching._directory.tenure("qfex"), site.acted()
+        targets = [
+            subjects.command("qfex", verb, name, tenure) for verb in subjects.VERBS for name in ("alpha", "gamma")
+        ]
+        for target, (subject, body) in product(targets, [*asked(tenure, "gamma"), *await pulled(gamma)]):
+            gamma.send(subject, body, target)
+        heads = [(target.encode(), word) for target in targets for word in (b'"gateway":', b'"says":"listed"')]
+        await until(lambda: all(any(among(each, *head) for each in wired["STRATEGIES"]) for head in heads))
         with soon():
-            await gamma.request(subjects.WHO, b"", timeout=5)
-            assert [each.order_id for each in await watching.open_orders("qfex")] == [resting.id]
+            assert [each.order_id for each in await watching.open_orders("qfex")] == [placed.order_id]
         assert site.acted() == before
-        assert watching.health()["qfex"].ok
+        assert not any(among(each, *head) for each in wired["GATEWAYS"] for head in heads)
+        assert (await alpha.cancel_all()).no_open_orders
+        sweep = subjects.command("qfex", "cancel_all", "alpha", tenure).encode()
+        assert any(among(each, sweep, b'"verb":"cancel_all"') for each in wired["GATEWAYS"])
+
+
+def among(message, subject, word):
+    return message.startswith(subject) and word in message
 
 
 # -- secrets
@@ -426,47 +452,44 @@ def said(error):
     return "".join([str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)])
 
 
-@contextlib.asynccontextmanager
-async def spying(folder, server_of):
-    """Everything that either account carries, heard by users who may hear all of it."""
-    path, found, clients = folder / "nats-server.conf", [], []
-    spies = {
-        account: nkeys.encode_seed(bytes([number]) * 32, nkeys.PREFIX_BYTE_USER).decode()
-        for number, account in enumerate(("GATEWAYS", "STRATEGIES"), 1)
-    }
-    text = path.read_text()
-    for account, seed in spies.items():
+ACCOUNTS = ("GATEWAYS", "STRATEGIES")
+
+
+def with_spies(path):
+    """Let in somebody more to each account, who may hear all of it. Their seeds."""
+    text, found = path.read_text(), {}
+    for number, account in enumerate(ACCOUNTS, 1):
+        seed = found[account] = nkeys.encode_seed(bytes([number]) * 32, nkeys.PREFIX_BYTE_USER).decode()
         key = nkeys.from_seed(bytearray(seed.encode())).public_key.decode()
         head, mark, rest = text.partition(f"  {account} {{")
         assert mark
         text = f"{head}{mark}{rest.replace('users: [', f'users: [ {{ nkey: {key} }}', 1)}"
     path.write_text(text)
+    return found
 
-    async def hear(message):
-        found.append(message.subject.encode() + repr(message.headers).encode() + message.data)
 
-    async with server_of(folder) as site:
-        context = Credentials.read(folder / "gateway.toml")
-        for seed in spies.values():
-            client = await nats.connect(site.server.url, nkeys_seed_str=seed, tls=tls(context), allow_reconnect=False)
-            clients.append(client)
-            await client.subscribe(">", cb=hear)
+@contextlib.asynccontextmanager
+async def spying(folder):
+    """The site, and everything that each account carries: subject, headers and body."""
+    spies, wired = with_spies(folder / "nats-server.conf"), {account: [] for account in ACCOUNTS}
+    trusted = ssl.create_default_context(cafile=folder / "ca.pem")
+
+    async def hear(account, message):
+        wired[account].append(message.subject.encode() + repr(message.headers).encode() + message.data)
+
+    async with asyncio.timeout(60), running(folder) as site, contextlib.AsyncExitStack() as stack:
+        for account, seed in spies.items():
+            client = await nats.connect(site.server.url, nkeys_seed_str=seed, tls=trusted, allow_reconnect=False)
+            stack.push_async_callback(client.close)
+            await client.subscribe(">", cb=partial(hear, account))
             await client.flush()
-        try:
-            yield site, found
-        finally:
-            for client in clients:
-                await client.close()
-
-
-def tls(credentials):
-    return ssl.create_default_context(cafile=credentials.ca)
+        yield site, wired
 
 
 async def test_no_key_and_no_seed_is_logged_raised_reported_or_sent(folder, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     told = []
-    async with spying(folder, running) as (site, wired):
+    async with spying(folder) as (site, wired):
         secrets = [site.qfex.secret_key, site.dmex.private_key.removeprefix("0x"), *seeds(folder)]
         async with site.remote("alpha") as alpha, site.remote("gamma") as gamma:
             events = alpha.events("main")
@@ -500,7 +523,7 @@ async def test_no_key_and_no_seed_is_logged_raised_reported_or_sent(folder, capl
             with pytest.raises((NotAuthorised, GatewayUnreachable)) as raised:
                 await RemoteRouter(credentials=site.credentials("alpha", **changes)).open()
             told.append(said(raised.value))
-        await until(lambda: any(b"router.event.qfex" in each and b"canary" in each for each in wired))
+        await until(lambda: any(b"router.event.qfex" in each and b"canary" in each for each in wired["GATEWAYS"]))
     shown = "\n".join(f"{each}\n{each!r}" for each in told)
     shown += json.dumps([attrs.asdict(each) for each in told if attrs.has(type(each))], default=repr)
     kept = [path.read_bytes() for path in (folder / "jetstream").rglob("*") if path.is_file()]
@@ -508,7 +531,7 @@ async def test_no_key_and_no_seed_is_logged_raised_reported_or_sent(folder, capl
     places = {
         "logs": caplog.text.encode(),
         "shown": shown.encode(),
-        "wire": b"\n".join(wired),
+        "wire": b"\n".join([*wired["GATEWAYS"], *wired["STRATEGIES"]]),
         "kept": b"\n".join(kept),
         "printed": (outs.out + outs.err).encode(),
     }
