@@ -80,8 +80,7 @@ async def _run(folder: Path, nats: str, venue: str) -> None:
     codec = QfexCodec(spec=spec, public_key="qfex_pub_benchmark", secret_key="qfex_secret_benchmark")  # noqa: S106
     credentials = Credentials(url=(nats,), strategy="gateway")
     async with Gateway({NAME: Session(codec)}, credentials, journal=folder / "gateway.journal") as running:
-        while not running.standing().venues[NAME].tenure:  # noqa: ASYNC110 - once, before anything is measured
-            await asyncio.sleep(0.01)
+        await running.owned()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

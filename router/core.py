@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -25,6 +24,7 @@ from router.operation import Operation
 from router.recovery import Recovery
 from router.replacing import replace_natively, replace_with_gap
 from router.report import CancelReport, Health, OrderState, Replace, SubmitReport
+from router.targets import addressed, checked_seconds
 from router.venue import Adapter
 
 if TYPE_CHECKING:
@@ -208,24 +208,21 @@ class Router:
         deadline: seconds from now until the report is there at the latest; None: the adapter's. Every answer is a
         report; raises only for mistakes of the caller: ValueError, TypeError, UnknownVenue, RouterClosed.
         """
-        if type(target) is str and id is not None:
-            request: Cancel | Order = Cancel(target, id, kind, symbol)
-        else:
-            request = self._request(target, id, kind, symbol)
-        return await _start(self.desk(request.venue), request, _deadline(deadline))
+        request = addressed(target, id, kind, symbol)
+        return await _start(self.desk(request.venue), request, checked_seconds(deadline))
 
     def cancel_many(self, cancels: Iterable[Addressed], *, deadline: float | None = None) -> CancelBatch:
         """Start all of these cancels now. Await it for the reports in order, or iterate over them as they complete."""
-        requests = [self._request(cancel, None, None, None) for cancel in cancels]
+        requests = [addressed(cancel) for cancel in cancels]
         desks = [self.desk(request.venue) for request in requests]
-        seconds = _deadline(deadline)
+        seconds = checked_seconds(deadline)
         return CancelBatch(list(zip(desks, requests, strict=True)), lambda each: _start(*each, seconds))
 
     async def submit(self, order: Order, *, deadline: float | None = None) -> SubmitReport:
         """Place an order, once. Raises ValueError for an Order that was submitted before."""
         if not isinstance(order, Order):
             raise TypeError(f"submit() takes an Order, not {order!r}")
-        desk, seconds = self.desk(order.venue), _deadline(deadline)
+        desk, seconds = self.desk(order.venue), checked_seconds(deadline)
         if self._submitted.get(id(order)) is order:
             raise ValueError(
                 f"{order.venue}: the order {order.client_order_id} was submitted before; build a new Order to place another"
@@ -248,7 +245,7 @@ class Router:
         latest; each venue works by itself, and one that fails holds up no other. It says nothing of positions, and
         protective stops go too. Raises only for mistakes of the caller.
         """
-        desks, seconds = self._scope(venue, scope), _deadline(deadline) or 0.0
+        desks, seconds = self._scope(venue, scope), checked_seconds(deadline) or 0.0
         due = asyncio.get_running_loop().time() + seconds
         parts = [MassCancel(desk, symbol, own=scope == "own", due=due).run() for desk in desks]
         results = await asyncio.gather(*parts, return_exceptions=True)
@@ -270,11 +267,11 @@ class Router:
         Call feed() on it from the strategy's own loop, more often than every `seconds`; disarm() ends it, and so does
         closing the Router. It lives in this process: what must survive the process needs the venue's own switch.
         """
-        limit = _deadline(seconds)
+        limit = checked_seconds(seconds)
         if limit is None:
             raise TypeError("deadman() needs the seconds after which it fires")
         self._scope(venue, scope)  # a mistake must not wait for the day on which it fires
-        _deadline(deadline)
+        checked_seconds(deadline)
         fire = partial(self.cancel_all, venue, symbol, scope=scope, deadline=deadline)
         switch = DeadMan(limit, fire, self._switches.discard)
         self._switches.add(switch)
@@ -297,8 +294,8 @@ class Router:
         nothing rests. It is placed only when what the old one has traded is known for certain; else the answer is REFUSED
         by the ROUTER, and the old order is gone.
         """
-        request = self._request(target, None, None, None)
-        desk, seconds = self.desk(request.venue), _deadline(deadline)
+        request = addressed(target)
+        desk, seconds = self.desk(request.venue), checked_seconds(deadline)
         address = desk.address(request) if isinstance(request, Order) else request
         replace = Replace(
             target=address,
@@ -355,21 +352,6 @@ class Router:
             raise ValueError(f"scope was {scope!r}; it is 'account' or 'own'")
         return [self.desk(name) for name in (self._desks if venue is None else [venue])]
 
-    def _request(
-        self, target: Target, id_: str | None, kind: IdKind | str | None, symbol: str | None
-    ) -> Cancel | Order:
-        if isinstance(target, str):
-            if id_ is None:
-                raise TypeError(f"cancel({target!r}) names a venue and no id; pass the id as the second argument")
-            return Cancel(target, id_, kind, symbol)
-        if id_ is not None or kind is not None or symbol is not None:
-            raise TypeError(f"a {type(target).__name__} knows its own address; pass no id, kind or symbol beside it")
-        if isinstance(target, Cancel | Order):
-            return target
-        if isinstance(target, OrderState | SubmitReport):
-            return target.to_cancel()
-        raise TypeError(f"{target!r} is nothing that can be cancelled")
-
 
 def _checked(router: Router) -> AnyRouter:
     """A Router is what strategies are promised: the type checker looks."""
@@ -402,13 +384,3 @@ def _raise_failures(failures: list[BaseException]) -> None:
         raise failures[0]
     if failures:
         raise BaseExceptionGroup("several venues could not be connected", failures)
-
-
-def _deadline(seconds: float | None) -> float | None:
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"deadline was {seconds!r}; it must be a number of seconds")
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"deadline was {seconds!r}; it must be more than 0 seconds")
-    return seconds

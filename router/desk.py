@@ -75,7 +75,8 @@ class Desk:
         self._streams = streams
         self._kill = kill
         self.keeps_intents = journal is not None
-        self.scribe = Scribe(name, journal, adapter.account, asked=bool(adapter.spec.lists))
+        self.names = Names()
+        self.scribe = Scribe(name, journal, adapter.account, asked=bool(adapter.spec.lists), names=self.names)
         self.unread = ""
         """Why the journal could not be read: orders of ours that earlier runs placed are then not known."""
         self.held_up: list[Operation] | None = None
@@ -90,7 +91,6 @@ class Desk:
         """Who else is told of each Event."""
         self._sticky = Sticky(self._start, adapter.spec.cancel_kinds)
         self._doubts = Doubts()
-        self.names = Names()
         self.resumed: dict[str, Operation] = {}
         """Commands that an earlier run, or another Router, may have sent, by their names in the journal."""
         self._asking: set[asyncio.Task[None]] = set()

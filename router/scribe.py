@@ -9,7 +9,7 @@ Rules:
    Everything else can be learnt anew, and nobody waits for it.
 4. No secret and no signature is written: frames are redacted.
 5. A command that its caller has named is written under that name, once: two of one name are a mistake of the caller. One that
-   joins another is written beside it, and ends as that does.
+   joins another is written beside it, and ends as that does. What has no name gets one that nobody has used, nor will.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from attrs import define
 from router.deadlines import Deadlines
 from router.ledger import Entry
 from router.model import Cancel, IdKind, Order, Side, is_minted, mint_client_order_id
+from router.naming import Names
 from router.operation import Named, Operation, Phase, Reply
 from router.record import Record
 from router.redact import Sealed
@@ -75,11 +76,12 @@ def operation_id(order: Order | None = None) -> str:
 
 class Scribe:
     """One venue's part of a journal (None: there is none). account: whose orders these are; asked: whether the venue can
-    be asked what is open.
+    be asked what is open; names: those that were used.
     """
 
-    def __init__(self, venue: str, journal: Journal | None, account: str, *, asked: bool) -> None:
+    def __init__(self, venue: str, journal: Journal | None, account: str, *, asked: bool, names: Names) -> None:
         self._venue, self._journal, self._account, self._asked = venue, journal, account, asked
+        self._names = names
         self._owing = Deadlines()
         self._masses: set[Mass] = set()
 
@@ -183,7 +185,7 @@ class Scribe:
     def _write(self, operation: Operation, intent: Intent, of: str = "", namesakes: Iterable[Entry] = ()) -> None:
         assert self._journal is not None  # noqa: S101 - the callers have looked
         command, entry = operation.command, operation.subject
-        operation.id = _op(operation)
+        operation.id = self._op(operation)
         operation.effect = intent.effect
         facts: dict[str, Any] = {
             "verb": _verb(command),
@@ -341,7 +343,7 @@ class Scribe:
         }
         if strategy is not None:
             facts["strategy"] = strategy
-        op = op or operation_id()
+        op = op or self._new()
         mass = self.mass(op, self._journal.put(Record("intent", self._venue, op, facts=facts)))
         self._masses.add(mass)
         return mass
@@ -352,6 +354,20 @@ class Scribe:
         return Mass(self._journal, self._venue, op, page, self._masses.discard)
 
     # -- inside
+
+    def _op(self, operation: Operation) -> str:
+        """The name of its own, or a new one."""
+        if operation.named is not None:
+            return operation.named.id
+        return self._new(operation.command if isinstance(operation.command, Order) else None)
+
+    def _new(self, order: Order | None = None) -> str:
+        """A caller in another process may have used what this one makes."""
+        op = operation_id(order)
+        while op in self._names:
+            op = operation_id()
+        self._names.take(op)
+        return op
 
     def _put(self, what: str, operation: Operation, facts: Mapping[str, Any], *, hurry: bool = False) -> None:
         if self._journal is not None:
@@ -404,13 +420,6 @@ def _strangers(namesakes: Iterable[Entry]) -> tuple[tuple[str, IdKind], ...]:
 def _known(entry: Entry) -> dict[str, Any]:
     """An order as it is known now, and the ids that a modify has replaced."""
     return {"state": entry.state, "former": tuple(sorted(entry.former))} if entry.former else {"state": entry.state}
-
-
-def _op(operation: Operation) -> str:
-    """The name of its own, or a new one."""
-    if operation.named is not None:
-        return operation.named.id
-    return operation_id(operation.command if isinstance(operation.command, Order) else None)
 
 
 def _verb(command: Order | Cancel | Replace) -> str:

@@ -37,6 +37,13 @@ def checked_seconds(deadline: float | None) -> float | None:
         return None
     if isinstance(deadline, bool) or not isinstance(deadline, int | float):
         raise TypeError(f"deadline was {deadline!r}; it must be a number of seconds")
-    if not (math.isfinite(deadline) and deadline > 0):
+    if not (deadline > 0 and _is_finite(deadline)):
         raise ValueError(f"deadline was {deadline!r}; it must be more than 0 seconds")
     return deadline
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an int that no float is as large as
+        return False

@@ -115,7 +115,7 @@ class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
             post_only=order.post_only,
             reduce_only=order.reduce_only,
             expires_at=order.expires_at,
-            options=msgspec.to_builtins(order.options, builtin_types=(datetime,)),
+            options=_builtins(order.options),
         )
 
     def order(self, venue: str) -> Order:
@@ -385,6 +385,13 @@ def reply(body: bytes) -> Reply:
 def standing(body: bytes) -> Standing:
     """Raises Garbled."""
     return _decoded(_STANDINGS, body)
+
+
+def _builtins(options: Mapping[str, Any]) -> Any:
+    try:
+        return msgspec.to_builtins(options, builtin_types=(datetime,))
+    except RecursionError:
+        raise TypeError("options are nested too deeply, or in themselves") from None
 
 
 def _text(number: Decimal | None) -> str | None:

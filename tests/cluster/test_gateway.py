@@ -11,42 +11,16 @@ from nats.errors import TimeoutError as Silence
 
 from adapters.b2trader.simulator import B2TraderSimulator
 from adapters.dmex.simulator import DmexSimulator
-from adapters.qfex.simulator import QfexSimulator
 from router import Cancel, IdKind, Outcome
 from router.cluster import Credentials, Gateway, subjects, wire
 from router.cluster.serving import inquiring
 from router.testing import Switches
 from tests import restarting
 
-from .strategies import ALPHA, limit, new_op, nobody, strategy, submitting, vacate
+from .conftest import TTL
+from .strategies import ALPHA, limit, new_op, nobody, strategy, submitting
 
-TTL = 0.4
 ADD, CANCEL = "add_order", "cancel_order"
-
-
-@pytest.fixture
-async def venue():
-    async with QfexSimulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def alpha(nats):
-    async with strategy(nats.url) as found:
-        await vacate(found.client, "qfex", "b", "dmex")
-        yield found
-
-
-@pytest.fixture
-def gateway(nats, tmp_path):
-    """Makes one of QFEX (or of other adapters): a context manager."""
-
-    def made(venue, name="g1", *, journal=None, adapters=None, **changes):
-        found = adapters or {"qfex": restarting.qfex(venue)}
-        path = journal or tmp_path / f"{name}.journal"
-        return Gateway(found, Credentials(url=nats.url), journal=path, name=name, **{"ttl": TTL} | changes)
-
-    return made
 
 
 @pytest.fixture

@@ -197,7 +197,9 @@ async def test_the_callers_mistakes_raise_and_send_nothing(at_qfex):
         (router.replace(target, quantity="0"), ValueError, "qfex: quantity was '0'; it must be greater than zero"),
         (router.replace(Cancel("nowhere", "a"), price="1"), UnknownVenue, "'nowhere'"),
         (router.open_orders("nowhere"), UnknownVenue, "'nowhere'; known: qfex"),
+        (router.open_orders(""), UnknownVenue, "venue was ''; known: qfex"),
         (router.cancel_all("nowhere"), UnknownVenue, "'nowhere'; known: qfex"),
+        (router.cancel_all(""), UnknownVenue, "venue was ''; known: qfex"),
         (router.cancel_all(scope="mine"), ValueError, "scope was 'mine'; it is 'account' or 'own'"),
         (router.cancel_all(deadline=0), ValueError, "deadline was 0"),
     ):
@@ -211,6 +213,8 @@ async def test_the_callers_mistakes_raise_and_send_nothing(at_qfex):
         router.deadman(1, scope="mine")
     with pytest.raises(UnknownVenue, match="'nowhere'"):
         router.deadman(1, venue="nowhere")
+    with pytest.raises(UnknownVenue, match="venue was ''"):
+        router.deadman(1, venue="")
     with pytest.raises(TypeError, match="needs the seconds"):
         router.deadman(None)
     assert place.count(place.adds | place.cancels) == 0

@@ -156,6 +156,8 @@ class Connection:
     def forget(self, call: asyncio.Future[bytes]) -> None:
         """Its reply is of no interest any more."""
         self.client.calls.forget(call)
+        if call.done() and not call.cancelled():
+            call.exception()  # nobody else looks
 
     async def request(self, subject: str, body: bytes, *, timeout: float) -> bytes:
         """A call with a time-out of its own. Raises TimeoutError as well."""

@@ -167,7 +167,8 @@ class Lease:
             while not holding.lost:
                 await self._name_journal(holding)
                 await self._turn(holding)
-                self._follow(holding)
+                if not holding.lost:  # else it ends below, and why is told
+                    self._follow(holding)
         except Exception:  # noqa: BLE001 - rule 3
             _log.exception("lease on %s", self.venue)
             holding.lost = "of a mistake in the lease's own code, which was logged"

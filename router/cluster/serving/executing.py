@@ -4,7 +4,7 @@ Rules:
 
 1. An Order that was submitted here is cancelled as that very order, of which the client id may name others as well.
 2. A cancel of an order whose submit has not come here goes by its address, and buries that submit: it would come too late. Where the
-   submit can have come nowhere else, nothing is asked of the venue.
+   submit can have come nowhere else, nothing is asked of the venue; where it can, that burial says nothing of what became of it.
 3. A mistake of the caller's is told as the exception that it is. What is a mistake of ours is not answered: nothing would be certain.
 """
 
@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import structs
 
 from router.cluster import wire
 from router.cluster.serving.earlier import looked_up
@@ -77,6 +79,8 @@ class Executor:
 
     def _done(self, known: Known, work: asyncio.Future[Came]) -> None:
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
+        if isinstance(known.command, wire.CancelAll):  # thousands of ids, of which nothing depends any more
+            known.command = structs.replace(known.command, known=())
         if error is None:
             report = work.result()
             known.finish(reply(report), None if isinstance(report, VenueCancelReport) else report)
@@ -117,18 +121,19 @@ class Executor:
     def _placed(self, op: str, strategy: str, placed: str) -> tuple[Order | None, str]:
         """The Order that this operation submits here, and why it was not and never will be placed here (rule 2)."""
         known = self._operations.find(op, strategy)
-        if known is not None:
+        if known is not None and not known.elsewhere:
             said = known.said.text if isinstance(known.said, wire.Refused) else ""
             return known.order, said.removeprefix(f"{self._venue}: ")
         operation = self._router.resumed(op)
         if operation is not None and isinstance(operation.command, Order):
             return operation.command, ""
         if not self._operations.was_seen(op, strategy):
+            now, elsewhere = self._clock(), placed != self._tenure
             try:
-                self._operations.bury(op, strategy, WITHDRAWN, self._clock(), tenure=self._tenure)
+                self._operations.bury(op, strategy, WITHDRAWN, now, now, self._tenure, elsewhere=elsewhere)
             except Full:
                 return None, ""
-            if placed == self._tenure:
+            if not elsewhere:
                 return None, f"{WITHDRAWN}, and now never will be"
         return None, ""
 

@@ -14,11 +14,13 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from router.cluster import subjects, wire
 from router.cluster.broker.connection import Connection
@@ -33,6 +35,7 @@ __all__ = ["Gateway", "Note"]
 log = logging.getLogger("router.cluster")
 
 SHORTEST_TTL, LONGEST_TTL = 0.1, 3600.0
+LOOK: Final = 0.02  # seconds between two looks whether it owns a venue
 UNTOLD: Final = 1.0  # seconds that NATS may take before it is said that it is waited for
 Durability = Literal["full", "process"]
 OnUnknown = Literal["leave", "kill"]
@@ -67,7 +70,7 @@ class Gateway:
     ) -> None:
         self.name = _own_name() if name is None else subjects.token(name, "the gateway's name")
         self.ttl = _checked_ttl(ttl)
-        self._tell = tell
+        self._tell = tell = _harmless(tell)
         self._is_waited_for = True
         self.connection = Connection(
             credentials, name=f"gateway {self.name}", changed=self._changed, denied=self._denied
@@ -140,7 +143,10 @@ class Gateway:
                 timer.cancel()
         try:
             await self.connection.client.subscribe(subjects.WHO, cb=self._asked)
-            await self.connection.client.flush()
+            with suppress(
+                NatsError, TimeoutError, OSError
+            ):  # it has gone again: what is subscribed is said anew when it is back
+                await self.connection.client.flush()
         except BaseException:
             await self.connection.close()
             raise
@@ -155,6 +161,11 @@ class Gateway:
         """Give back every venue, so that others take over at once, and disconnect."""
         await asyncio.gather(*(post.close() for post in self._posts.values()))
         await self.connection.close()
+
+    async def owned(self) -> None:
+        """Wait until it owns all that it serves. One that stands by may do so for ever."""
+        while not all(each.tenure for each in self.standing().venues.values()):  # noqa: ASYNC110 - when it begins, and never after
+            await asyncio.sleep(LOOK)
 
     # -- telling
 
@@ -182,6 +193,18 @@ class Gateway:
     def _denied(self, operation: str, subject: str) -> None:
         text = f"NATS does not allow this gateway to {operation} {subject}; its credentials are not a gateway's"
         self._tell(Note(what="denied", text=text, is_trouble=True))
+
+
+def _harmless(tell: Callable[[Note], None]) -> Callable[[Note], None]:
+    """Whoever is told of a Note may fail; no lease and no venue is lost by that."""
+
+    def told(note: Note) -> None:
+        try:
+            tell(note)
+        except Exception:
+            log.exception("whoever is told what the gateway does could not take %r", note.what)
+
+    return told
 
 
 def _own_name() -> str:

@@ -21,26 +21,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from router import adopting
 from router.cluster import wire
 from router.cluster.serving.earlier import looked_up
 from router.cluster.serving.executing import MISTAKES, cancel_of, mistaken, order_of, replace_of, reply
-from router.cluster.serving.operations import BURIED, Full, Known, Operations
+from router.cluster.serving.operations import BURIED, Doable, Full, Known, Operations
 from router.core import Router
 from router.desk import Desk
 from router.errors import NotAuthorised, RouterError
+from router.ledger import natural_kind
 from router.model import Cancel, Order, plain
 from router.operation import Named, Operation
-from router.report import CancelReport, Outcome, Replace, SubmitReport
+from router.report import CancelReport, OrdRejReason, OrdStatus, Origin, Outcome, Replace, SubmitReport
 
 __all__ = ["Inquiry"]
 
 log = logging.getLogger("router.cluster")
 
+MOST_ADOPTED: Final = (
+    10_000  # in one tenure, with what its journal had in doubt: each is remembered, and asks the venue
+)
 Report = CancelReport | SubmitReport
 NEVER_CAME: Final = "it never came to the gateway, and will not be executed any more"
 UNDER_WAY: Final = "it is under way, and there is no answer yet"
 FORGOTTEN: Final = "it came to the gateway, too long ago to tell what became of it"
+TOO_MANY: Final = "the gateway has too much of others to ask about"
 UNASKED: Final = "the gateway's journal has it in doubt, and nothing more is asked about it: {}"
 
 
@@ -76,11 +83,12 @@ class Inquiry:
         """What became of it, after so many seconds at the latest."""
         command, until = asked.command, asyncio.get_running_loop().time() + timeout
         known = self._operations.find(command.op, strategy)
-        if known is not None:
+        is_others = known is not None and known.elsewhere and command.tenure != self._tenure
+        if known is not None and not is_others:
             return await self._of_known(known, until)
         try:
-            if self._operations.was_seen(command.op, strategy):
-                return await self.forgotten(command.op, strategy, until)
+            if not is_others and self._operations.was_seen(command.op, strategy):
+                return await self.forgotten(command, strategy, until)
             if command.tenure == self._tenure:
                 return self._bury(command, strategy)
             return await self._of_others(asked, strategy, until)
@@ -100,8 +108,8 @@ class Inquiry:
     async def _of_known(self, known: Known, until: float) -> wire.Reply:
         if known.said is None and not known.lost:
             await asyncio.wait([known.answered()], timeout=max(0.0, until - asyncio.get_running_loop().time()))
-        if known.lost or known.was_before:
-            return await self.forgotten(known.op, known.strategy, until)
+        if known.command is not None and (known.lost or known.was_before):
+            return await self.forgotten(known.command, known.strategy, until)
         match known.said:
             case None:
                 return _unknown(UNDER_WAY)
@@ -115,28 +123,41 @@ class Inquiry:
             known.finish(reply(settled), settled)
         return _as_it_stands(report if settled is None else settled, asked=settled is not None)
 
-    async def forgotten(self, op: str, strategy: str, until: float) -> wire.Reply:
+    async def forgotten(self, command: Doable, strategy: str, until: float) -> wire.Reply:
         """Of what came here and is not remembered (rule 4). Raises NotAuthorised."""
-        found = await self.before(op, strategy, until)
+        found = await self.before(command, strategy, until)
         return _unknown(FORGOTTEN, spent=True) if found is None else found
 
-    async def before(self, op: str, strategy: str, until: float) -> wire.Reply | None:
+    async def before(self, command: Doable, strategy: str, until: float) -> wire.Reply | None:
         """Of what was not begun by this tenure; None where neither this Router nor its journal has it. Raises NotAuthorised."""
-        operation = self._router.resumed(op)
+        operation = self._router.resumed(command.op)
         if operation is None:
-            return await self._in_journal(op, strategy)
+            return await self._in_journal(command, strategy)
         return await self._of_operation(operation, strategy, until)
 
-    async def _in_journal(self, op: str, strategy: str) -> wire.Reply | None:
+    async def _in_journal(self, command: Doable, strategy: str) -> wire.Reply | None:
         try:
-            found = await looked_up(self._path, op)
+            found = await looked_up(self._path, command.op)
         except RouterError as error:
             return _unknown(str(error))
         if found is None:
             return None
         if found.strategy not in {"", strategy}:
-            raise NotAuthorised(_foreign(op, strategy))
-        return _unknown(UNASKED.format(found.text), spent=True) if found.report is None else reply(found.report)
+            raise NotAuthorised(_foreign(command.op, strategy))
+        if found.report is None:
+            return _unknown(UNASKED.format(found.text), spent=True)
+        return reply(self._with_its_gap(found.report) if isinstance(command, wire.Replacing) else found.report)
+
+    def _with_its_gap(self, report: Report) -> Report:
+        """Of a replace: what was written of the new order, which a gap leaves to be placed when the old one is gone already."""
+        order, spec = report.request, self._desk.adapter.spec
+        if report.outcome is not Outcome.NOT_SENT or not isinstance(order, Order):
+            return report
+        if spec.replace_is_new and natural_kind(order.type, spec.cancel_kinds) in spec.replaces:
+            return report  # nothing came before it
+        text = f"{self._venue}: cancelled, and not placed anew: {report.text}"
+        refused = {"outcome": Outcome.REFUSED, "origin": Origin.ROUTER, "reason": OrdRejReason.OTHER}
+        return structs.replace(report, text=text, status=OrdStatus.CANCELED, client_order_id=None, **refused)
 
     # -- what others may have done
 
@@ -144,12 +165,14 @@ class Inquiry:
         command = asked.command
         operation = self._router.resumed(command.op)
         if operation is None:
-            found = await self._in_journal(command.op, strategy)
+            found = await self._in_journal(command, strategy)
             if found is not None:
                 return found
-            if (known := self._operations.find(command.op, strategy)) is not None:  # it has come meanwhile
+            known = self._operations.find(command.op, strategy)
+            if known is not None and not known.elsewhere:  # it has come meanwhile
                 return await self._of_known(known, until)
-            if why := self._why_not():
+            why = self._why_not() or (TOO_MANY if len(self._desk.resumed) >= MOST_ADOPTED else "")
+            if why:
                 return _unknown(why)
             operation = self._adopted(asked, strategy)
         return await self._of_operation(operation, strategy, until)

@@ -24,7 +24,7 @@ from router.model import Order
 from router.naming import Names
 from router.report import CancelReport, Outcome, SubmitReport
 
-__all__ = ["BURIED", "Full", "Known", "Operations"]
+__all__ = ["BURIED", "Doable", "Full", "Known", "Operations"]
 
 MOST: Final = 100_000  # operations at once
 MOST_FINAL: Final = 10_000  # of those that are over, kept beyond their time
@@ -46,7 +46,8 @@ class Known:
     """One operation. command: None of one that is known by its id alone. until: wall time from which it may be forgotten.
 
     order: what it submits; report: what its caller was told last; said: what it is answered, None while it is being done.
-    lost: a mistake of ours left nobody to answer; was_before: it was not begun, since it was before this tenure.
+    lost: a mistake of ours left nobody to answer; was_before: it was not begun, since it was before this tenure; elsewhere: it was
+    buried here, and another tenure may have done it.
     """
 
     op: str
@@ -58,6 +59,7 @@ class Known:
     said: wire.Reply | None = None
     lost: bool = False
     was_before: bool = False
+    elsewhere: bool = False
     _waiting: tuple[Callable[[wire.Reply], None], ...] = field(default=(), repr=False)
 
     @property
@@ -136,10 +138,20 @@ class Operations:
         """One that was never seen. Raises Full, and ValueError if it was."""
         return self._add(Known(command.op, strategy, _until(command.deadline, now), command), now)
 
-    def bury(self, op: str, strategy: str, text: str, now: float, deadline: float = 0.0, tenure: str = "") -> Known:
-        """It will not be executed here, should it come. Raises as begin() does."""
+    def bury(
+        self,
+        op: str,
+        strategy: str,
+        text: str,
+        now: float,
+        deadline: float = 0.0,
+        tenure: str = "",
+        *,
+        elsewhere: bool = False,
+    ) -> Known:
+        """It will not be executed here, should it come. elsewhere: another tenure may have. Raises as begin() does."""
         said = wire.Refused(text=text, tenure=tenure)
-        return self._add(Known(op, strategy, _until(deadline, now), said=said), now)
+        return self._add(Known(op, strategy, _until(deadline, now), said=said, elsewhere=elsewhere), now)
 
     def _add(self, known: Known, now: float) -> Known:
         name = _name(known.op, known.strategy)

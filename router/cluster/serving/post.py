@@ -86,7 +86,7 @@ class Post:
         self._closing = asyncio.Event()
         self._soon = asyncio.Event()
         self._state: SessionState | None = None
-        self._copied = ""
+        self._copied = self._fault = ""
         self._pause = FIRST_PAUSE
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,19 +126,29 @@ class Post:
     async def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                if await self._is_usable():
-                    self._note("standby", "stands by")
-                    if not await self._unless_closing(self._lease.take()):
-                        return
-                    if await self._own():
-                        continue
-                await self._unless_closing(asyncio.sleep(self._pause))
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+                if not await self._turn():
+                    await self._unless_closing(asyncio.sleep(self._pause))
+                    self._pause = min(2 * self._pause, LONGEST_PAUSE)
         except Exception:
             log.exception("%s: a mistake of ours in standing by", self.venue)
             self._note("failed", "does nothing any more, because of a mistake of ours; see the log", is_trouble=True)
         finally:
             await self._lease.close()
+
+    async def _turn(self) -> bool:
+        """Stand by, and own it. False: something was in the way, or the gateway is being closed."""
+        try:
+            if not await self._is_usable():
+                return False
+            self._note("standby", "stands by")
+            return await self._unless_closing(self._lease.take()) and await self._own()
+        except Exception:
+            if self._tenure is not None:  # not all of it is closed: something could write once the lease is taken anew
+                raise
+            log.exception("%s: a mistake of ours in owning it", self.venue)
+            await self._lease.release()
+            self._note("failed", "can't own it, because of a mistake of ours; see the log", is_trouble=True)
+            return False
 
     async def _is_usable(self) -> bool:
         """Whether the journal can be opened, as far as can be seen from outside: who can't own the venue does not even try."""
@@ -190,7 +200,7 @@ class Post:
         return True
 
     def _new_tenure(self) -> Tenure:
-        lease, self._state = self._lease, None
+        lease, self._state, self._fault = self._lease, None, ""
         self._tenure = tenure = Tenure(
             self.venue,
             self._adapter,
@@ -235,6 +245,8 @@ class Post:
                 self._connection.send(subjects.owner(self.venue), wire.encode(self.standing(tenure.now())))
         except (GatewayError, NatsError, OSError, TimeoutError) as error:
             log.info("%s: nobody could be told that it is owned: %r", self.venue, error)
+        except Exception:  # it is tried again, and nobody would hear of an owner else
+            log.exception("%s: a mistake of ours in telling that it is owned", self.venue)
 
     def _changed(self) -> None:
         """The fence has come down, or gone up."""
@@ -254,6 +266,9 @@ class Post:
         if health is not None and health.state is not self._state:
             self._state = health.state
             self._note(str(health.state), _how(health), tenure.name, is_trouble=health.state is not SessionState.READY)
+        if tenure.fault != self._fault:
+            self._fault = tenure.fault
+            self._note("journal", self._fault, tenure.name, is_trouble=True)
         if self._copying.trouble != self._copied:
             self._copied = self._copying.trouble
             text = f"its journal is not copied: {self._copied}" if self._copied else "its journal is copied again"

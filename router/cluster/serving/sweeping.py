@@ -12,7 +12,7 @@ from typing import Final
 from attrs import evolve
 
 from router.desk import Desk
-from router.massreport import Doubt, VenueCancelReport
+from router.massreport import Doubt, NotAffected, VenueCancelReport
 from router.model import Cancel, IdKind
 from router.report import CancelReport, CxlRejReason, OrderState, Outcome
 
@@ -49,14 +49,18 @@ async def _cancelled(desk: Desk, name: str, seconds: float) -> CancelReport:
 
 def with_these(report: VenueCancelReport, told: Iterable[CancelReport], unasked: int = 0) -> VenueCancelReport:
     """The report of all of it. unasked: how many could not even be cancelled."""
-    taken, doubts = list(report.affected), list(report.doubts)
+    taken, missed, doubts = list(report.affected), list(report.not_affected), list(report.doubts)
     for each in told:
+        order = OrderState(venue=report.venue, order_id=each.request.id, symbol=each.request.symbol, own=True)
         if each.ok:
             taken += each.orders
         elif each.outcome is not Outcome.REFUSED:
-            order = OrderState(venue=report.venue, order_id=each.request.id, symbol=each.request.symbol, own=True)
             doubts.append(Doubt(text=each.text, order=order))
+        elif each.reason is not CxlRejReason.UNKNOWN_ORDER:  # which may be no order of this venue at all
+            missed.append(NotAffected(order=order, reason=each.reason, text=each.text))
     if unasked:
         doubts.append(Doubt(text=OTHER_SYMBOLS.format(unasked)))
     proven = report.no_open_orders and len(doubts) == len(report.doubts)
-    return evolve(report, affected=tuple(taken), doubts=tuple(doubts), no_open_orders=proven)
+    return evolve(
+        report, affected=tuple(taken), not_affected=tuple(missed), doubts=tuple(doubts), no_open_orders=proven
+    )

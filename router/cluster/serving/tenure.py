@@ -24,10 +24,11 @@ from router.cluster.serving.earlier import Earlier
 from router.cluster.serving.endpoints import Endpoints, Send
 from router.cluster.serving.executing import Executor
 from router.cluster.serving.inquiring import Inquiry
-from router.cluster.serving.operations import Done, Full, Known, Operations
+from router.cluster.serving.operations import Doable, Done, Full, Known, Operations
 from router.cluster.serving.patience import Patient
 from router.core import Router
 from router.errors import Garbled, GatewayError, NotAuthorised, RouterError, VenueError
+from router.model import is_minted, mint_client_order_id
 from router.report import Health
 from router.venue import Adapter
 
@@ -47,6 +48,7 @@ FULL: Final = "the gateway has too much to do"
 OPENING: Final = "the gateway is taking over"
 CLOSING: Final = "the gateway is giving the venue up"
 EXPIRED: Final = "it came after its deadline"
+OTHERS: Final = "it was for the tenure {!r}"
 
 
 class Tenure:
@@ -136,6 +138,12 @@ class Tenure:
         """How the venue is; None before it is open."""
         return self._router.health()[self.venue] if self._is_open else None
 
+    @property
+    def fault(self) -> str:
+        """Why nothing is written into the journal any more, or ""."""
+        journal = self._router._journal  # noqa: SLF001 - as above
+        return journal.fault if journal is not None and self._is_open else ""
+
     def now(self) -> float:
         """Wall time, as this gateway has it: what deadlines are by."""
         return self._clock()
@@ -163,6 +171,8 @@ class Tenure:
         if (where.venue, where.verb) != (self.venue, verb):
             text = f"what came as {where.verb} was a {verb}"
             send(wire.Mistaken(kind=NotAuthorised.__name__, text=text))
+        elif _is_forged(command.command if isinstance(command, wire.Settling) else command):
+            send(wire.Mistaken(kind=ValueError.__name__, text="its id is one that this gateway is yet to make itself"))
         elif isinstance(command, Done):
             self._command(command, where, send)
         else:
@@ -188,7 +198,7 @@ class Tenure:
     def _why_refused(self, command: wire.Command, where: subjects.Addressed) -> str:
         """Rule 1."""
         if not self._is_meant(command, where):
-            return f"it was for the tenure {command.tenure!r}"
+            return OTHERS.format(command.tenure)
         if command.deadline <= self._clock():
             return EXPIRED
         return self._why_nothing()
@@ -219,16 +229,17 @@ class Tenure:
 
     def _start(self, known: Known) -> None:
         """Begin it, if nobody has before."""
-        if self._earlier.may_have(known.op) or self._router.resumed(known.op):
-            self._spawn(self._look_first(known))
+        command = known.command
+        if command is not None and (self._earlier.may_have(known.op) or self._router.resumed(known.op)):
+            self._spawn(self._look_first(known, command))
         else:
             self._begin(known)
 
-    async def _look_first(self, known: Known) -> None:
+    async def _look_first(self, known: Known, command: Doable) -> None:
         """Only what is not in the journal is begun."""
         try:
             async with self._looks:
-                found = await self._inquiry.before(known.op, known.strategy, self._until(known.command))
+                found = await self._inquiry.before(command, known.strategy, self._until(command))
         except NotAuthorised as error:
             known.finish(wire.Mistaken(kind=NotAuthorised.__name__, text=str(error)))
             return
@@ -244,8 +255,11 @@ class Tenure:
             known.finish(wire.Refused(text=f"{self.venue}: {CLOSING}"))
 
     def _begin(self, known: Known) -> None:
-        seconds = 0.0 if known.command is None else self._seconds(known.command)
+        command = known.command
+        seconds = 0.0 if command is None else self._seconds(command)
         why = self._why_nothing() or ("" if seconds > 0 else EXPIRED)
+        if command is not None and command.tenure != self.name:  # it was looked up first
+            why = OTHERS.format(command.tenure)
         if why:
             known.finish(wire.Refused(text=f"{self.venue}: {why}"))
         else:
@@ -256,15 +270,15 @@ class Tenure:
         rest = command.deadline - self._clock()
         return rest - min(MARGIN, rest / 5)
 
-    def _until(self, command: wire.Command | None) -> float:
+    def _until(self, command: wire.Command) -> float:
         """The same on the loop's clock."""
-        return asyncio.get_running_loop().time() + (0.0 if command is None else max(0.0, self._seconds(command)))
+        return asyncio.get_running_loop().time() + max(0.0, self._seconds(command))
 
     async def _again(self, command: Any, strategy: str) -> wire.Reply:
         """It came before, and what became of it is not remembered. Raises GatewayError where nothing can be said."""
         if isinstance(command, wire.CancelAll):
             raise GatewayError(f"{command.op} came before")  # its report is gone, and no other would be true
-        return await self._inquiry.forgotten(command.op, strategy, self._until(command))
+        return await self._inquiry.forgotten(command, strategy, self._until(command))
 
     # -- questions
 
@@ -316,3 +330,8 @@ class Tenure:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_forged(command: wire.Command) -> bool:
+    """Whether the journal would have it under an id that is to be another's."""
+    return is_minted(command.op) and command.op > mint_client_order_id()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from attrs import evolve
@@ -19,7 +22,11 @@ from router.scribe import operation_id
 
 __all__ = ["Asking"]
 
+log = logging.getLogger("router.cluster")
+
 LONG: Final = 30.0  # seconds of one question about doubts
+FORGOTTEN: Final = "more of this strategy's submits were in doubt than are remembered"
+UNANSWERED: Final = "under way, and its gateway does not own the venue any more"
 
 
 class Asking:
@@ -31,34 +38,66 @@ class Asking:
     async def cancel_all(self, venue: str, symbol: str | None, until: float, *, own: bool) -> VenueCancelReport:
         """One venue's part. What goes wrong is a doubt.
 
-        What this strategy has in doubt is settled meanwhile: the owner may be one that has never heard of it. What turns out to be
-        placed is cancelled by another round; what stays in doubt is one here.
+        What this strategy has in doubt is settled meanwhile: the owner may be one that has never heard of it. Whatever turns out to
+        be placed is cancelled by another round, at once; what stays in doubt is one here.
         """
-        settling = self._settling(venue, symbol, until)
-        report = await self._cancel_all(venue, symbol, until, own=own)
-        if settling:
-            await asyncio.wait(settling, timeout=max(0.0, until - asyncio.get_running_loop().time()))
-            if any(task.done() and task.result().outcome is Outcome.CONFIRMED for task in settling):
-                report = _both(report, await self._cancel_all(venue, symbol, until, own=own))
-            for task in settling:
+        asked: dict[str, asyncio.Task[Outcome]] = {}
+        try:
+            self._settle(asked, venue, symbol, until)
+            report = await self._cancel_all(venue, symbol, until, own=own)
+            self._settle(asked, venue, symbol, until)  # its owner may have changed
+            waiting = set(asked.values())
+            while waiting:
+                rest = max(0.0, until - asyncio.get_running_loop().time())
+                done, waiting = await asyncio.wait(waiting, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
+                if any(map(_is_placed, done)):
+                    report = _both(report, await self._cancel_all(venue, symbol, until, own=own))
+                elif not done:
+                    break
+            return self._with_doubts(report, symbol)
+        finally:
+            for task in asked.values():
                 task.cancel()
-        doubts = [Doubt(text=f"{each} (of this strategy)") for each in self._placed.in_doubt(venue, symbol)]
-        return evolve(report, doubts=(*report.doubts, *doubts), no_open_orders=report.no_open_orders and not doubts)
+            await asyncio.gather(*asked.values(), return_exceptions=True)
 
-    def _settling(self, venue: str, symbol: str | None, until: float) -> list[asyncio.Task[SubmitReport]]:
+    def _settle(self, asked: dict[str, asyncio.Task[Outcome]], venue: str, symbol: str | None, until: float) -> None:
+        """Ask what became of whatever may have been placed there, if that is not asked yet."""
         loop = asyncio.get_running_loop()
         rest = max(0.0, until - loop.time())
-        return [loop.create_task(report.settled(rest)) for report in self._placed.in_doubt(venue, symbol)]
+        for op, report in self._placed.in_doubt(venue, symbol).items():
+            if op not in asked:
+                asked[op] = loop.create_task(_finding(partial(report.settled, rest)))
+        for pending in self._commands.inquired(venue, symbol):
+            if pending.op not in asked:
+                asked[pending.op] = loop.create_task(_finding(partial(self._commands.settle, pending, rest)))
+
+    def _with_doubts(self, report: VenueCancelReport, symbol: str | None) -> VenueCancelReport:
+        """What this strategy has in doubt still, the gateway need not know; where it does, it has said so."""
+        said = {doubt.order.client_order_id for doubt in report.doubts if doubt.order is not None} - {None}
+        lost = self._placed.in_doubt(report.venue, symbol).values()
+        doubts = [f"{each} (of this strategy)" for each in lost if each.client_order_id not in said]
+        doubts += [
+            f"{each.verb} {each.op}: {UNANSWERED} (of this strategy)"
+            for each in self._commands.inquired(report.venue, symbol)
+        ]
+        doubts += [FORGOTTEN] if report.venue in self._placed.forgotten else []
+        told = tuple(Doubt(text=text) for text in doubts)
+        proven = report.no_open_orders and not (told or lost)
+        return evolve(report, doubts=(*report.doubts, *told), no_open_orders=proven)
 
     async def _cancel_all(self, venue: str, symbol: str | None, until: float, *, own: bool) -> VenueCancelReport:
         loop, op, known = asyncio.get_running_loop(), operation_id(), self._placed.own(venue) if own else ()
+
+        def refused() -> None:
+            nonlocal op
+            op = operation_id()  # that one never will be done, also when its gateway may do something again
 
         def make(tenure: str, clock: float) -> wire.CancelAll:
             rest = max(0.0, until - loop.time())
             return wire.CancelAll(op=op, tenure=tenure, deadline=clock + rest, symbol=symbol, own=own, known=known)
 
         try:
-            said = await self._questions.ask(venue, "cancel_all", make, until, patient=True)
+            said = await self._questions.ask(venue, "cancel_all", make, until, patient=True, refused=refused)
         except TimeoutError:
             owned = self._directory.owner(venue) is not None
             why = "the gateway has not answered by the deadline" if owned else self._directory.why_not(venue)
@@ -90,15 +129,22 @@ class Asking:
             except Garbled as error:
                 raise GatewayUnreachable(f"{venue}: the gateway's answer cannot be read: {error}") from None
             if isinstance(said, wire.Recovered):
-                reports = [self._commands.recalled(venue, command, facts) for command, facts in said.reports]
+                reports = self._recalled(venue, said)
                 doubts = any(report.outcome is Outcome.UNKNOWN for report in reports)
                 if until is not None or not doubts or loop.time() - begun < 0.8 * LONG:
                     return reports
             elif said is not None:
                 raise GatewayUnreachable(f"{venue}: {getattr(said, 'text', type(said).__name__)}")
             if until is not None and loop.time() >= until:
-                why = self._directory.why_not(venue)
+                owned = self._directory.owner(venue) is not None
+                why = "the gateway has not answered in time" if owned else self._directory.why_not(venue)
                 raise GatewayUnreachable(f"{venue}: it is not known what was in doubt: {why}")
+
+    def _recalled(self, venue: str, said: wire.Recovered) -> list[CancelReport | SubmitReport]:
+        try:
+            return [self._commands.recalled(venue, command, facts) for command, facts in said.reports]
+        except (ValueError, TypeError) as error:
+            raise GatewayUnreachable(f"{venue}: the gateway's answer cannot be read: {error}") from None
 
     async def open_orders(self, venue: str, until: float) -> list[OrderState]:
         """Raises CannotList, ReadFailed or NotAuthorised."""
@@ -125,8 +171,22 @@ class Asking:
 
 def _both(first: VenueCancelReport, then: VenueCancelReport) -> VenueCancelReport:
     """Of two rounds: the second one's proof, and what both of them took."""
-    taken = {order.order_id: order for order in (*first.affected, *then.affected)}
-    return evolve(then, affected=tuple(taken.values()))
+    taken = {(order.kind, order.order_id, order.client_order_id): order for order in (*first.affected, *then.affected)}
+    journaled = False if first.journaled is False else then.journaled
+    return evolve(then, affected=tuple(taken.values()), journaled=journaled)
+
+
+async def _finding(settled: Callable[[], Awaitable[CancelReport | SubmitReport]]) -> Outcome:
+    """What it has come to; UNKNOWN too where asking was a mistake of ours, which must not take the report down."""
+    try:
+        return (await settled()).outcome
+    except Exception:
+        log.exception("a mistake of ours in settling a doubt")
+        return Outcome.UNKNOWN
+
+
+def _is_placed(asked: asyncio.Task[Outcome]) -> bool:
+    return asked.result() is Outcome.CONFIRMED
 
 
 def _doubtful(venue: str, text: str) -> VenueCancelReport:

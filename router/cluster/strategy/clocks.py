@@ -21,8 +21,9 @@ class _Clock:
     error: float
     at: float
 
-    def measured(self, base: float, error: float, now: float) -> None:
-        if error <= 1.5 * self.error or now - self.at > FRESH:
+    def measured(self, base: float, error: float, now: float, *, is_asked: bool) -> None:
+        is_behind = is_asked and base + error < self.base - self.error  # else it may only have been long under way
+        if error <= 1.5 * self.error or now - self.at > FRESH or is_behind:
             self.base, self.error, self.at = base, error, now
         elif base - error > self.base + self.error:  # it was set forward
             self.base = base
@@ -49,7 +50,7 @@ class Clocks:
         if known is None:
             self._known[gateway] = _Clock(base, error, now)
         else:
-            known.measured(base, error, now)
+            known.measured(base, error, now, is_asked=sent is not None)
 
     def forget(self, gateway: str) -> None:
         self._known.pop(gateway, None)

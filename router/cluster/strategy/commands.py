@@ -196,6 +196,11 @@ class Commands:
             self._end(pending)
             pending.told.set_exception(error)
 
+    def inquired(self, venue: str, symbol: str | None) -> list[Pending]:
+        """Submits and replaces that may have been executed by somebody who does not own the venue any more."""
+        there = [each for each in self._under_way if each.venue == venue and each.verb != "cancel"]
+        return [each for each in there if each.was_inquired and each.final is None and each.may_be_of(symbol)]
+
     def withdraw(self, pending: Pending) -> bool:
         """Whether it had not been sent, and now never will be."""
         if pending.phase is not Phase.LOOKING:
@@ -294,6 +299,9 @@ class Commands:
             facts = pending.ours(Outcome.UNKNOWN, "the Router was closed, so nobody can be asked")
         report = pending.report(facts)
         if facts.outcome is not Outcome.UNKNOWN and pending.final is None:
-            pending.final = facts
-            pending.heard(report)
+            if pending.phase is not Phase.DONE:  # somebody else asks than who waits for it
+                self._tell(pending, facts)
+            else:
+                pending.final = facts
+                pending.heard(report)
         return report

@@ -144,6 +144,9 @@ class Directory:
         self._was_up = self._connection.is_up
         if self._was_up:
             self.connections += 1
+            self.denied = ""  # rights may have been given since: what is still forbidden is told again
+            for seat in self._seats.values():
+                seat.is_ours = True
             self._wake.set()
         elif self._round is not None:
             self._round.end()
@@ -246,7 +249,7 @@ class Directory:
         self._ended()
         self._tell()
 
-    async def until_met(self, venue: str) -> None:
+    async def until_met(self, venue: str | None) -> None:
         """Until it is known, or every gateway has said that it does not serve it."""
         answers = self.ask()
         while not (answers.done() or venue in self._seats):

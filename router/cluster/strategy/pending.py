@@ -15,7 +15,7 @@ from router.cluster import wire
 from router.model import Cancel, Order, optional_number
 from router.report import CancelReport, OrderState, Outcome, Replace, SubmitReport
 
-__all__ = ["Make", "Pending", "Phase", "Report", "request_of", "unsayable"]
+__all__ = ["Make", "Pending", "Phase", "Report", "may_be_of", "request_of", "unsayable"]
 
 LONGEST_ID: Final = 256  # characters, of any word that names something
 
@@ -75,6 +75,10 @@ class Pending:
         """Which it was last sent to; "" if to none."""
         return "" if self.command is None else self.command.tenure
 
+    def may_be_of(self, symbol: str | None) -> bool:
+        """Whether it may be about this symbol; None is every one."""
+        return may_be_of(self.request, symbol)
+
     # -- what Deadlines asks
 
     @property
@@ -123,6 +127,12 @@ def unsayable(request: Order | Cancel | Replace) -> str:
         words = [cancel.id, cancel.symbol or ""]
     longest = max(map(len, words))
     return f"an id of {longest} characters is too long; {LONGEST_ID} go over NATS" if longest > LONGEST_ID else ""
+
+
+def may_be_of(request: Order | Cancel | Replace, symbol: str | None) -> bool:
+    """Whether it may be about this symbol, for all that it says."""
+    own = request.target.symbol if isinstance(request, Replace) else request.symbol
+    return symbol is None or own is None or own == symbol
 
 
 def request_of(venue: str, command: wire.Settleable) -> Order | Cancel | Replace:

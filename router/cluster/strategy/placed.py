@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 from weakref import ref
 
-from router.cluster.strategy.pending import Pending
+from router.cluster.strategy.pending import Pending, may_be_of
 from router.model import Cancel, IdKind, Order, is_minted
 from router.report import CancelReport, OrderState, Outcome, SubmitReport
 
@@ -39,6 +39,8 @@ class Placed:
             self.fate = report.text
         elif report.outcome is not Outcome.REFUSED and report.order_id is not None:
             self.address = report.to_cancel()
+        if self.fate is not None or self.address is not None:
+            self.pending = None  # it holds the Order, which must go when the strategy lets go of it
 
 
 class PlacedOrders:
@@ -48,6 +50,8 @@ class PlacedOrders:
         self._orders: dict[int, Placed] = {}
         self._own: dict[str, dict[str, None]] = {}
         self._doubts: dict[str, SubmitReport] = {}
+        self.forgotten: set[str] = set()
+        """Venues of which there were more doubts than are kept."""
 
     def new(self, order: Order) -> Placed:
         """It is being submitted. Raises ValueError if it was before."""
@@ -87,12 +91,19 @@ class PlacedOrders:
         if report.outcome is Outcome.UNKNOWN:
             self._doubts[op] = report
             if len(self._doubts) > MOST_DOUBTS:
-                del self._doubts[next(iter(self._doubts))]
+                oldest = self._doubts.pop(next(iter(self._doubts)))
+                self.forgotten.add(oldest.request.venue)
 
-    def in_doubt(self, venue: str, symbol: str | None) -> list[SubmitReport]:
-        """Submits and replaces that may have placed something there, for all that is known."""
-        there = [report for report in self._doubts.values() if report.request.venue == venue]
-        return [report for report in there if symbol in {None, _symbol(report)} or _symbol(report) is None]
+    def in_doubt(self, venue: str, symbol: str | None) -> dict[str, SubmitReport]:
+        """Submits and replaces that may have placed something there, for all that is known, by their operations."""
+        there = {op: report for op, report in self._doubts.items() if report.request.venue == venue}
+        return {op: report for op, report in there.items() if may_be_of(report.request, symbol)}
+
+    @property
+    def venues(self) -> set[str]:
+        """Where something of its own may be open."""
+        own = {venue for venue, names in self._own.items() if names}
+        return own | self.forgotten | {report.request.venue for report in self._doubts.values()}
 
     def cancelled(self, report: CancelReport) -> None:
         """A cancel has come to this."""
@@ -119,11 +130,6 @@ def by_client_id(order: Order) -> Cancel:
     """The Cancel that names an Order by the id that it was given here."""
     kind = IdKind.CLIENT_TWAP if order.type.value == "twap" else IdKind.CLIENT_ORDER
     return Cancel(order.venue, order.client_order_id, kind, order.symbol)
-
-
-def _symbol(report: SubmitReport) -> str | None:
-    request = report.request
-    return request.symbol if isinstance(request, Order) else request.target.symbol
 
 
 def _is_over(state: OrderState | SubmitReport) -> bool:

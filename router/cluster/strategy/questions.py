@@ -31,8 +31,17 @@ class Questions:
     def __init__(self, connection: Connection, directory: Directory, strategy: str) -> None:
         self._connection, self._directory, self._strategy = connection, directory, strategy
 
-    async def ask(self, venue: str, verb: str, make: Make, until: float | None, *, patient: bool) -> wire.Reply:
-        """The answer. until: loop time; patient: wait for an owner, and for one that does not refuse.
+    async def ask(
+        self,
+        venue: str,
+        verb: str,
+        make: Make,
+        until: float | None,
+        *,
+        patient: bool,
+        refused: Callable[[], None] = lambda: None,
+    ) -> wire.Reply:
+        """The answer. until: loop time; patient: wait for an owner, and for one that does not refuse. refused: told of each who does.
 
         Raises TimeoutError; GatewayUnreachable where nobody owns it (not if patient); NotAuthorised, Garbled or RouterClosed.
         """
@@ -43,6 +52,8 @@ class Questions:
                 said = await self._put(seat, verb, make, patient=patient)
                 if said is not None and not (patient and isinstance(said, wire.Refused)):
                     return said
+                if said is not None:
+                    refused()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -59,6 +59,7 @@ __all__ = ["RemoteRouter"]
 log = logging.getLogger("router.cluster")
 
 READING = 10.0  # seconds at least that a list may take
+LONGEST = 86_400.0 * 365  # seconds: a gateway reads no deadline that is beyond all reason
 R = TypeVar("R", CancelReport, SubmitReport)
 
 
@@ -220,7 +221,7 @@ class RemoteRouter:
                 quantity=None if replace.quantity is None else plain(replace.quantity),
                 price=None if replace.price is None else plain(replace.price),
                 stop_price=None if replace.stop_price is None else plain(replace.stop_price),
-                allow_gap=allow_gap,
+                allow_gap=bool(allow_gap),
             )
 
         def heard(report: Any) -> None:
@@ -245,7 +246,7 @@ class RemoteRouter:
         scope: "own" takes the orders that this strategy placed, whichever process of it; "account" every order of the account,
         other strategies' included. The rest is as in Router.cancel_all().
         """
-        names, seconds = await self._scope(venue, symbol, scope), checked_seconds(deadline) or 0.0
+        names, seconds = await self._scope(venue, symbol, scope), min(checked_seconds(deadline) or 0.0, LONGEST)
         until = asyncio.get_running_loop().time() + seconds
         parts = [self._asking.cancel_all(name, symbol, until, own=scope == "own") for name in names]
         reports = await asyncio.gather(*parts)
@@ -268,7 +269,7 @@ class RemoteRouter:
         if limit is None:
             raise TypeError("deadman() needs the seconds after which it fires")
         _checked_scope(scope, symbol)  # a mistake must not wait for the day on which it fires
-        self._check(venue or "")
+        self._check(venue)
         checked_seconds(deadline)
         fire = partial(self.cancel_all, venue, symbol, scope=scope, deadline=deadline)
         switch = DeadMan(limit, fire, self._switches.discard)
@@ -314,11 +315,16 @@ class RemoteRouter:
         GatewayUnreachable where nobody can tell.
         """
         until = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        directory = await self._met_venue("")
+        directory = await self._met_venue(None)
         if not directory.venues:
             raise GatewayUnreachable(f"nobody can tell what was in doubt: {directory.why_not('')}")
-        found = await asyncio.gather(*(self._asking.recovered(name, until) for name in directory.venues))
-        return [report for reports in found for report in reports]
+        loop = asyncio.get_running_loop()
+        asking = [loop.create_task(self._asking.recovered(name, until)) for name in directory.venues]
+        try:
+            return [report for reports in await asyncio.gather(*asking) for report in reports]
+        finally:
+            for task in asking:
+                task.cancel()  # one that can't tell has ended it
 
     # -- inside: commands
 
@@ -367,7 +373,7 @@ class RemoteRouter:
         heard: Any,
     ) -> Pending:
         loop = asyncio.get_running_loop()
-        due = loop.time() + (self._deadline if seconds is None else seconds)
+        due = loop.time() + min(self._deadline if seconds is None else seconds, LONGEST)
         return Pending(venue, verb, op, request, make, due, loop.create_future(), self._commands, heard)
 
     # -- inside: venues
@@ -375,23 +381,27 @@ class RemoteRouter:
     async def _scope(self, venue: str | None, symbol: str | None, scope: str) -> list[str]:
         """The venues that a cancel_all is about."""
         _checked_scope(scope, symbol)
-        directory = await self._met_venue(venue or "")
-        return directory.venues if venue is None else [venue]
+        directory = await self._met_venue(venue)
+        if venue is not None:
+            return [venue]
+        return list(dict.fromkeys([*directory.venues, *sorted(self._placed.venues)]))  # also where no gateway is now
 
-    async def _met_venue(self, venue: str) -> Directory:
-        """The directory, after a look for a venue that it does not know; "" names none. Raises as _check() does."""
+    async def _met_venue(self, venue: str | None) -> Directory:
+        """The directory, after a look for a venue that it does not know; None is any. Raises as _check() does."""
         directory = self._directory
-        if self._is_open and directory is not None and not directory.has(venue) and (venue or not directory.venues):
-            await directory.until_met(venue)
+        if self._is_open and directory is not None:
+            is_known = bool(directory.venues) if venue is None else directory.has(venue)
+            if not is_known:
+                await directory.until_met(venue)
         return self._check(venue)
 
-    def _check(self, venue: str) -> Directory:
+    def _check(self, venue: str | None) -> Directory:
         """Raises RouterClosed, or UnknownVenue where gateways are there and none serves it."""
         directory = self._directory
         if not self._is_open or directory is None:
-            said = f"{venue}: " if venue else ""
+            said = "" if venue is None else f"{venue}: "
             raise RouterClosed(f"{said}the Router is not open; use it inside `async with RemoteRouter(...)`")
-        if venue and not directory.has(venue) and directory.has_gateways:
+        if venue is not None and not directory.has(venue) and directory.has_gateways:
             raise UnknownVenue(venue, directory.venues)
         return directory
 
