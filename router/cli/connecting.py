@@ -16,7 +16,8 @@ from router.cli.exits import NOT_SENT, USAGE, Failure
 from router.cli.telling import complain
 from router.core import Router
 from router.errors import JournalBusy, JournalError, VenueError
-from router.venue import Adapter, Listener
+from router.patience import Patient
+from router.venue import Adapter
 
 if TYPE_CHECKING:
     from router.config import Config
@@ -40,31 +41,6 @@ class Connected:
     router: Router
     adapters: Mapping[str, Adapter]
     journal: Path | None = None
-
-
-class _Patient:
-    """An adapter whose open() is waited for so long, and goes on in the background: a venue that hangs in its login holds up
-    no other.
-    """
-
-    def __init__(self, adapter: Adapter, seconds: float) -> None:
-        self._adapter, self._seconds = adapter, seconds
-        self._opening: asyncio.Task[None] | None = None
-
-    async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
-        self._opening = asyncio.get_running_loop().create_task(self._adapter.open(name, listener, strict=strict))
-        done, _ = await asyncio.wait([self._opening], timeout=self._seconds)
-        for task in done:
-            task.result()
-
-    async def close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        await self._adapter.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._adapter, name)
 
 
 @asynccontextmanager
@@ -127,7 +103,7 @@ def _go_on_without(error: JournalError, need: Journal) -> None:
 async def _open(chosen: Chosen, journal: Path | None, *, strict: bool, patience: float | None) -> Connected:
     adapters, options = chosen.adapters(), _options(chosen.config, journal)
     if patience is not None:
-        adapters = {name: cast("Adapter", _Patient(each, patience)) for name, each in adapters.items()}
+        adapters = {name: cast("Adapter", Patient(each, patience)) for name, each in adapters.items()}
     router = Router(adapters, strict=strict, **options)
     try:
         await router.open()

@@ -1,21 +1,14 @@
 """Three NATS nodes: one of them dies, whichever it is, and neither the commands nor the owner notice more than a moment of it."""
 
 import asyncio
-import importlib.util
-import sys
 import time
-from pathlib import Path
 
 from adapters.qfex import Qfex
 from adapters.qfex.simulator import QfexSimulator
 from router import Order, Outcome
 from router.cluster import Credentials, Gateway, RemoteRouter
 
-spec = importlib.util.spec_from_file_location("cluster_servers", Path(__file__).with_name("servers.py"))
-if spec.name not in sys.modules:  # tests are not a package (importlib mode)
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[spec.name])
-nats_cluster = sys.modules[spec.name].nats_cluster
+from .servers import nats_cluster
 
 TTL = 12.0
 LONGEST = 4.0  # seconds without a confirmed command; a connection to the dead node is made anew in some tenths

@@ -25,10 +25,10 @@ from router.cluster.serving.endpoints import Endpoints, Send
 from router.cluster.serving.executing import Executor
 from router.cluster.serving.inquiring import Inquiry
 from router.cluster.serving.operations import Doable, Done, Full, Known, Operations
-from router.cluster.serving.patience import Patient
 from router.core import Router
 from router.errors import Garbled, GatewayError, NotAuthorised, RouterError, VenueError
 from router.model import is_minted, mint_client_order_id
+from router.patience import Patient
 from router.report import Health
 from router.venue import Adapter
 
@@ -76,7 +76,7 @@ class Tenure:
         adapter.fence = why_not
         self._adapter = adapter
         self._router = Router(
-            {venue: cast("Adapter", Patient(adapter, PATIENCE))},
+            {venue: cast("Adapter", Patient(adapter, PATIENCE, lenient=True))},
             journal=journal,
             durability=durability,
             on_unknown=on_unknown,

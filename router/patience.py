@@ -11,14 +11,18 @@ __all__ = ["Patient"]
 
 
 class Patient:
-    """An adapter that goes on trying in the background, whatever stands in its way. All the rest is the adapter's own."""
+    """An adapter whose open() goes on in the background after so many seconds. All the rest is the adapter's own.
 
-    def __init__(self, adapter: Adapter, seconds: float) -> None:
-        self._adapter, self._seconds = adapter, seconds
+    lenient: a login that fails is tried again there, also where the Router is strict.
+    """
+
+    def __init__(self, adapter: Adapter, seconds: float, *, lenient: bool = False) -> None:
+        self._adapter, self._seconds, self._lenient = adapter, seconds, lenient
         self._opening: asyncio.Task[None] | None = None
 
-    async def open(self, name: str, listener: Listener, *, strict: bool) -> None:  # noqa: ARG002 - it never is
-        self._opening = asyncio.get_running_loop().create_task(self._adapter.open(name, listener, strict=False))
+    async def open(self, name: str, listener: Listener, *, strict: bool) -> None:
+        opening = self._adapter.open(name, listener, strict=strict and not self._lenient)
+        self._opening = asyncio.get_running_loop().create_task(opening)
         done, _ = await asyncio.wait([self._opening], timeout=self._seconds)
         for task in done:
             task.result()
