@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 HERE = Path(__file__).parent
 for name, path in (
@@ -58,14 +59,14 @@ async def found(folder, rounds, settings):
 async def proven(folder, rounds, settings):
     verdict, gaps = await found(folder, rounds, settings)
     assert not Counter(finding.kind for finding in verdict.findings)
-    assert verdict.counts["operations"] > 100 * rounds
+    assert verdict.counts["operations"] > 64 * rounds
     assert len(gaps) == rounds
     return gaps
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_nothing_is_lost(tmp_path, fault):
-    await proven(tmp_path, ROUNDS, FAULTS[fault])
+    await proven(tmp_path, ROUNDS, evolve(FAULTS[fault], calm=0.3, rest=0.15))  # with time for the tests beside it
 
 
 @pytest.mark.cluster

@@ -10,7 +10,8 @@ def resend():
     """A submit in doubt is sent again after a restart."""
 
     def submit(self, kept, entry):
-        self._again.append(self._desk.resume_submit(self._operation(kept, entry.order, entry.order), entry))
+        operation = self._desk.resume_submit(self._operation(kept, entry.order, entry.order), entry)
+        self._resumed._keep(operation, self._resumed._again)
 
     Recovery._submit = submit
 

@@ -45,7 +45,7 @@ STRATEGIES = {"qfex": 8, "b2trader": 3, "dmex": 5}
 class Settings:
     """fault: one of FAULTS. lost: the share of answers that are; late: of adds that are delayed. quiet: seconds, of the Specs.
 
-    pause: seconds that a gateway is stopped, or cut off. calm: seconds of trading between two faults. mistake: one of mistakes.py.
+    pause: seconds that a gateway is stopped, or cut off. calm: seconds of trading between two faults; rest: between two plays of a strategy. mistake: one of mistakes.py.
     """
 
     fault: str = "kill"
@@ -56,6 +56,7 @@ class Settings:
     nodes: int = 1
     pause: float = 2.5
     calm: float = 1.0
+    rest: float = 0.02
     deadlines: tuple = (0.3, 1.0, 2.0)
     mistake: str = ""
 
@@ -139,7 +140,7 @@ class Lane:
             for _ in range(count):
                 number += 1
                 scribe = Scribe(self.folder / "history.jsonl", number)
-                trader = Trader(number, venue, self._server.url, scribe, self.seed)
+                trader = Trader(number, venue, self._server.url, scribe, self.seed, self.settings.rest)
                 await self._stack.enter_async_context(trader.router)
                 traders.append(trader)
         return traders

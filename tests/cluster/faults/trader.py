@@ -11,13 +11,14 @@ from router import Outcome
 from router.cluster import Credentials, RemoteRouter
 
 PAUSE = 0.02  # seconds after something that was not sent
-ENDING = 6.0  # seconds for the last sweep, which a submit that nothing can tell of uses up
+ENDING = 4.0  # seconds for the last sweep, which a submit that nothing can tell of uses up
 
 
 class Trader(Strategies):
-    """number: of the strategy, from 1; it is the process of its lines."""
+    """number: of the strategy, from 1; it is the process of its lines. rest: seconds at most between two plays."""
 
-    def __init__(self, number, venue, nats, scribe, seed):
+    def __init__(self, number, venue, nats, scribe, seed, rest):
+        self._rest = rest
         self.router = RemoteRouter(credentials=Credentials(url=(nats,), strategy=f"s{number}"))
         self.venue, self._stopped = venue, False
         super().__init__(_Named(self.router, venue), scribe, Random(f"{seed} {number}"), number, lambda point: None)  # noqa: S311 - see crash
@@ -33,7 +34,7 @@ class Trader(Strategies):
         weights = (40, 25, 20 if self.venue == "qfex" else 0, 12, 8)
         while not self._stopped:
             await self._chance.choices(plays, weights)[0](self.venue)
-            await asyncio.sleep(self._chance.uniform(0.0, PAUSE))
+            await asyncio.sleep(self._chance.uniform(0.0, self._rest))
 
     async def _call(self, verb, calling, **facts):
         report = await super()._call(verb, calling, **facts)
