@@ -15,7 +15,7 @@ from router.cluster.strategy.commands import Commands
 from router.cluster.strategy.directory import Directory
 from router.cluster.strategy.placed import PlacedOrders
 from router.cluster.strategy.questions import Questions, mistake
-from router.errors import Garbled, GatewayError, GatewayUnreachable, NotAuthorised, ReadFailed, RouterClosed
+from router.errors import Garbled, GatewayError, GatewayUnreachable, ReadFailed, RouterClosed
 from router.massreport import Doubt, VenueCancelReport
 from router.report import CancelReport, OrderState, Outcome, SubmitReport
 from router.scribe import operation_id
@@ -122,8 +122,6 @@ class Asking:
 
             try:
                 said = await self._questions.ask(venue, "recovered", make, end, patient=True)
-            except NotAuthorised:
-                return []  # then nothing of ours can be in doubt there
             except TimeoutError:
                 said = None
             except Garbled as error:

@@ -312,7 +312,7 @@ class RemoteRouter:
         """What became of this strategy's commands that the gateways' journals had in doubt when they took over.
 
         timeout: seconds after which the reports are told as they stand; None: however long the venues take to answer. Raises
-        GatewayUnreachable where nobody can tell.
+        GatewayUnreachable where nobody can tell, NotAuthorised where nobody may.
         """
         until = None if timeout is None else asyncio.get_running_loop().time() + timeout
         directory = await self._met_venue(None)
